@@ -1,0 +1,1 @@
+//! Sequences, steps and sampling over a loaded model.

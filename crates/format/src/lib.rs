@@ -1,0 +1,1 @@
+//! Model files: GGUF, safetensors and MLX, mapped and checked; block types.

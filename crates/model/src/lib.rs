@@ -1,0 +1,1 @@
+//! What a decoder is (Spec), the families, and the one executor.
