@@ -1,1 +1,25 @@
-//! What a decoder is (Spec), the families, and the one executor.
+//! What a decoder is, which families there are, and the one program that runs them.
+//!
+//! A checkpoint's metadata becomes a [`Spec`] (the family's one function), the spec names the weights,
+//! and the [`Model`] runs them on any [`Backend`](hearth_compute::Backend). A family has no forward pass of
+//! its own.
+#![forbid(unsafe_code)]
+
+mod error;
+mod executor;
+pub mod families;
+mod names;
+mod rope;
+mod settings;
+mod spec;
+mod state;
+mod weights;
+
+pub use error::Error;
+pub use executor::{LoadOptions, Logits, Model, Run, Workspace};
+pub use settings::Settings;
+pub use spec::{Attention, Block, Experts, FeedForward, Layer, NormSpec, Op, Output, Spec};
+pub use state::State;
+
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

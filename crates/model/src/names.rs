@@ -1,0 +1,90 @@
+//! What a checkpoint calls the weight of a role.
+//!
+//! Roles are GGUF base names. Hugging Face checkpoints name the same weights by module path; families that
+//! differ from the common table bring their own rows.
+
+use hearth_format::{Checkpoint, Source, Tensor};
+
+/// `(role, module path)` of a family.
+pub type Table = &'static [(&'static str, &'static str)];
+
+/// Module paths that most families share, inside a layer.
+const LAYER: Table = &[
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_qkv", "self_attn.qkv_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("attn_q_norm", "self_attn.q_norm"),
+    ("attn_k_norm", "self_attn.k_norm"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_gate_up", "mlp.gate_up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+    ("ffn_gate_inp", "mlp.gate"),
+    ("ffn_gate_exps", "mlp.experts.{}.gate_proj"),
+    ("ffn_up_exps", "mlp.experts.{}.up_proj"),
+    ("ffn_down_exps", "mlp.experts.{}.down_proj"),
+    ("ffn_gate_up_exps", "mlp.experts.gate_up_proj"),
+];
+
+/// Weights outside the layers.
+const WHOLE: Table = &[("token_embd", "embed_tokens"), ("output_norm", "norm")];
+
+/// Where the decoder's modules may hang.
+const PREFIXES: [&str; 4] = ["model.", "model.language_model.", "language_model.model.", ""];
+
+/// Finds tensors by role.
+pub(crate) struct Names<'a> {
+    checkpoint: &'a Checkpoint,
+    own: Table,
+    prefix: &'static str,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, own: Table) -> Self {
+        let prefix = PREFIXES
+            .into_iter()
+            .find(|p| checkpoint.tensor(&format!("{p}embed_tokens.weight")).is_some())
+            .unwrap_or(PREFIXES[0]);
+        Self { checkpoint, own, prefix }
+    }
+
+    /// The full name of a weight; `layer` is `None` for those outside the layers, `part` is `weight` or `bias`.
+    pub(crate) fn name(&self, layer: Option<usize>, role: &str, part: &str) -> String {
+        match (self.checkpoint.source, layer) {
+            (Source::Gguf, Some(i)) => format!("blk.{i}.{role}.{part}"),
+            (Source::Gguf, None) => format!("{role}.{part}"),
+            (Source::HuggingFace, None) if role == "output" => self.head(part),
+            (Source::HuggingFace, _) => {
+                let rows = self.own.iter().chain(if layer.is_some() { LAYER } else { WHOLE });
+                let path = rows.into_iter().find(|(r, _)| *r == role).map_or(role, |(_, path)| path);
+                let layers = layer.map_or(String::new(), |i| format!("layers.{i}."));
+                // Stacked experts are parameters, not modules: they have no `.weight`.
+                let part = if role == "ffn_gate_up_exps" { String::new() } else { format!(".{part}") };
+                format!("{}{layers}{path}{part}", self.prefix)
+            }
+        }
+    }
+
+    /// The head hangs beside the decoder, not inside it.
+    fn head(&self, part: &str) -> String {
+        let beside = format!("{}lm_head.{part}", self.prefix.strip_suffix("model.").unwrap_or(""));
+        if self.checkpoint.tensor(&beside).is_some() { beside } else { format!("lm_head.{part}") }
+    }
+
+    /// The tensor of a role, if the checkpoint has it.
+    pub(crate) fn find(&self, layer: Option<usize>, role: &str, part: &str) -> Option<&'a Tensor> {
+        self.checkpoint.tensor(&self.name(layer, role, part))
+    }
+
+    pub(crate) fn place(&self) -> &'a str {
+        self.checkpoint.label()
+    }
+
+    pub(crate) fn is_gguf(&self) -> bool {
+        self.checkpoint.source == Source::Gguf
+    }
+}

@@ -1,0 +1,127 @@
+//! Everything that distinguishes one decoder from another, and nothing else.
+//!
+//! The axes and their values: Part 5 of the format notes, section 5.0. Weights are named by role, which is
+//! the GGUF base name (`attn_q`); `names.rs` says what other checkpoints call them.
+
+use hearth_compute::{Activation, Mask, NormKind, Rope, Router};
+
+/// A decoder.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Name in the family table.
+    pub family: &'static str,
+    /// Model dimension.
+    pub width: usize,
+    /// Rows of the embedding, from its tensor.
+    pub vocab: usize,
+    /// Positions that the model was made for.
+    pub context: usize,
+    /// Multiplies the rows of the embedding.
+    pub embedding_scale: f32,
+    /// One entry per layer: rules ("every sixth layer") are applied when this is built.
+    pub layers: Vec<Layer>,
+    /// From the last layer to logits.
+    pub output: Output,
+}
+
+/// A layer is its sub-layers in order.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Usually a mixer and a feed-forward network.
+    pub blocks: Vec<Block>,
+}
+
+/// One sub-layer: `x + residual * after(op(before(x)))`, each norm optional.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Norm of the input.
+    pub before: Option<NormSpec>,
+    /// What is computed.
+    pub op: Op,
+    /// Norm of the result.
+    pub after: Option<NormSpec>,
+    /// Multiplies the result before it is added.
+    pub residual: f32,
+}
+
+/// What a block computes.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Softmax attention over a cache.
+    Attention(Attention),
+    /// `down(activation(gate(x)) * up(x))`.
+    FeedForward(FeedForward),
+    /// A mixture of experts, each a gated network.
+    Experts(Experts),
+}
+
+/// A norm and the weight it uses.
+#[derive(Clone, Debug)]
+pub struct NormSpec {
+    /// Role of the weight; its bias, where the checkpoint has one, is honoured.
+    pub role: &'static str,
+    /// Which statistics.
+    pub kind: NormKind,
+    /// Added under the root.
+    pub eps: f32,
+    /// The file stores the weight less one.
+    pub plus_one: bool,
+}
+
+/// Softmax attention. Biases of the projections are honoured where the checkpoint has them.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Values of a query or key head.
+    pub key_dim: usize,
+    /// Values of a value head.
+    pub value_dim: usize,
+    /// Multiplies `q · k`.
+    pub scale: f32,
+    /// `cap * tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
+    /// Which keys are seen.
+    pub mask: Mask,
+    /// None where the layer has no positions.
+    pub rope: Option<Rope>,
+    /// Norms of each query and key head, before the rotation: `(query, key)`.
+    pub head_norms: Option<(NormSpec, NormSpec)>,
+}
+
+/// A gated feed-forward network.
+#[derive(Clone, Debug)]
+pub struct FeedForward {
+    /// Its inner width.
+    pub inner: usize,
+    /// Applied to the gate.
+    pub activation: Activation,
+}
+
+/// A mixture of experts.
+#[derive(Clone, Debug)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// Inner width of each.
+    pub inner: usize,
+    /// Applied to the gate.
+    pub activation: Activation,
+    /// How they are chosen.
+    pub router: Router,
+}
+
+/// From the last layer to logits.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The last norm.
+    pub norm: NormSpec,
+    /// The embedding is the output matrix as well.
+    pub tied: bool,
+    /// Multiplies the logits.
+    pub scale: f32,
+    /// `cap * tanh(logit / cap)`.
+    pub soft_cap: Option<f32>,
+}
