@@ -80,6 +80,11 @@ impl<'a> Names<'a> {
         self.checkpoint.tensor(&self.name(layer, role, part))
     }
 
+    /// The tensor of a full name.
+    pub(crate) fn tensor(&self, name: &str) -> Option<&'a Tensor> {
+        self.checkpoint.tensor(name)
+    }
+
     pub(crate) fn place(&self) -> &'a str {
         self.checkpoint.label()
     }

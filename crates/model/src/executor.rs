@@ -1,0 +1,246 @@
+//! The one program that runs every decoder.
+
+use hearth_compute::{Attend, Backend, Linear, Span};
+use hearth_format::Checkpoint;
+
+use crate::{
+    Error, Result, Settings, Spec, State, families,
+    names::Names,
+    spec::{Attention, Op},
+    weights::{AttentionWeights, BlockWeights, ExpertWeights, FeedForwardWeights, Loader, OpWeights, Weights},
+};
+
+/// What the caller decides when a model is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// Positions that a sequence will have at most; none means what the model was made for.
+    pub context_limit: Option<usize>,
+}
+
+/// Which rows of a run get logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits {
+    /// None: the tokens are only read.
+    None,
+    /// The last `n` tokens, or all where there are fewer.
+    Last(usize),
+}
+
+/// Tokens of one sequence in a step.
+pub struct Run<'a, B: Backend> {
+    /// The sequence; grows by `tokens`.
+    pub state: &'a mut State<B>,
+    /// What to feed, not empty.
+    pub tokens: &'a [u32],
+    /// Which logits to return.
+    pub logits: Logits,
+}
+
+/// Buffers of a step, kept between steps so that nothing is allocated in the loop.
+#[derive(Default)]
+pub struct Workspace<B: Backend> {
+    x: B::Buffer,
+    normed: B::Buffer,
+    q: B::Buffer,
+    k: B::Buffer,
+    v: B::Buffer,
+    mixed: B::Buffer,
+    result: B::Buffer,
+    logits: B::Buffer,
+}
+
+/// A loaded model.
+pub struct Model<B: Backend> {
+    backend: B,
+    spec: Spec,
+    weights: Weights<B>,
+    attends: Vec<Attend<B::Vector>>,
+}
+
+impl<B: Backend> Model<B> {
+    /// Reads the settings and takes the weights, each checked, into the backend.
+    ///
+    /// # Errors
+    /// When no family knows the architecture, a setting makes no sense, or a tensor is missing or has another
+    /// shape than the settings ask for.
+    pub fn load(checkpoint: &Checkpoint, backend: B, options: LoadOptions) -> Result<Self> {
+        let settings = Settings::new(checkpoint, options.context_limit)?;
+        let family = families::find(&settings)?;
+        let spec = (family.spec)(&settings)?;
+        let loader = Loader { names: Names::new(checkpoint, family.names), backend: &backend };
+        let weights = loader.load(&spec)?;
+        let attends = attentions(&spec).map(attend).collect();
+        Ok(Self { backend, spec, weights, attends })
+    }
+
+    /// What the model is.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// What it runs on.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The state of a new sequence.
+    pub fn state(&self) -> State<B> {
+        let cache = |a: &Attention| self.backend.cache(a.kv_heads, a.key_dim, a.value_dim);
+        State { caches: attentions(&self.spec).map(cache).collect(), position: 0 }
+    }
+
+    /// Bytes that the state of one sequence takes for `positions` tokens.
+    pub fn state_bytes(&self, positions: usize) -> usize {
+        attentions(&self.spec).map(|a| self.backend.cache_bytes(a.kv_heads, a.key_dim, a.value_dim, positions)).sum()
+    }
+
+    /// Feeds tokens to any number of sequences, reading the weights once. Returns the logits asked for, one
+    /// vector of `vocab` per row, in the order of the runs and their tokens.
+    ///
+    /// # Errors
+    /// When an id is outside the vocabulary; no state has changed then.
+    pub fn step(&self, work: &mut Workspace<B>, runs: &mut [Run<'_, B>]) -> Result<Vec<Vec<f32>>> {
+        let ids: Vec<u32> = runs.iter().flat_map(|run| run.tokens).copied().collect();
+        if let Some(&id) = ids.iter().find(|id| **id as usize >= self.spec.vocab) {
+            return Err(Error::Token { id, vocab: self.spec.vocab });
+        }
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut rows = 0;
+        let spans: Vec<Span> = runs
+            .iter()
+            .map(|run| {
+                let start = rows;
+                rows += run.tokens.len();
+                Span { rows: start..rows, first_position: run.state.position }
+            })
+            .collect();
+        let positions: Vec<u32> = spans.iter().flat_map(|s| (s.first_position as u32..).take(s.rows.len())).collect();
+
+        self.backend.embed(&self.weights.embedding, &ids, self.spec.embedding_scale, &mut work.x);
+        let mut cache = 0;
+        for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
+            for (block, weights) in layer.blocks.iter().zip(weights) {
+                self.block(work, &block.op, weights, block.residual, &mut StepView { runs, spans: &spans, positions: &positions, cache: &mut cache });
+            }
+        }
+        for run in runs.iter_mut() {
+            run.state.position += run.tokens.len();
+        }
+        Ok(self.logits(work, runs, &spans))
+    }
+
+    fn block(&self, work: &mut Workspace<B>, op: &Op, weights: &BlockWeights<B>, residual: f32, step: &mut StepView<'_, '_, B>) {
+        let backend = &self.backend;
+        match &weights.before {
+            Some(norm) => backend.norm(norm, &work.x, &mut work.normed),
+            None => backend.copy(&work.x, &mut work.normed),
+        }
+        match (op, &weights.op) {
+            (Op::Attention(a), OpWeights::Attention(w)) => self.attention(work, a, w, step),
+            (Op::FeedForward(f), OpWeights::FeedForward(w)) => self.feed_forward(work, f.activation, w),
+            (Op::Experts(e), OpWeights::Experts(w)) => self.experts(work, &e.router, w),
+            _ => unreachable!("weights are loaded by the op they belong to"),
+        }
+        if let Some(norm) = &weights.after {
+            backend.norm_in_place(norm, &mut work.result);
+        }
+        backend.add(&mut work.x, &work.result, residual);
+    }
+
+    fn attention(&self, work: &mut Workspace<B>, a: &Attention, w: &AttentionWeights<B>, step: &mut StepView<'_, '_, B>) {
+        let backend = &self.backend;
+        let Workspace { normed, q, k, v, mixed, result, .. } = work;
+        backend.linear(normed, &mut [
+            Linear { weight: &w.q.matrix, bias: w.q.bias.as_ref(), out: q },
+            Linear { weight: &w.k.matrix, bias: w.k.bias.as_ref(), out: k },
+            Linear { weight: &w.v.matrix, bias: w.v.bias.as_ref(), out: v },
+        ]);
+        if let Some((query, key)) = &w.head_norms {
+            backend.norm_in_place(query, q);
+            backend.norm_in_place(key, k);
+        }
+        if let Some(rope) = &a.rope {
+            backend.rope(rope, a.key_dim, step.positions, q);
+            backend.rope(rope, a.key_dim, step.positions, k);
+        }
+        let index = *step.cache;
+        *step.cache += 1;
+        for (run, span) in step.runs.iter_mut().zip(step.spans) {
+            backend.store(&mut run.state.caches[index], span, k, v);
+        }
+        let caches: Vec<(Span, &B::Cache)> = step.spans.iter().cloned().zip(step.runs.iter().map(|run| &run.state.caches[index])).collect();
+        backend.attend(&self.attends[index], &caches, q, mixed);
+        backend.linear(mixed, &mut [Linear { weight: &w.out.matrix, bias: w.out.bias.as_ref(), out: result }]);
+    }
+
+    fn feed_forward(&self, work: &mut Workspace<B>, activation: hearth_compute::Activation, w: &FeedForwardWeights<B>) {
+        let Workspace { normed, q: gate, k: up, result, .. } = work;
+        self.backend.linear(normed, &mut [
+            Linear { weight: &w.gate.matrix, bias: w.gate.bias.as_ref(), out: gate },
+            Linear { weight: &w.up.matrix, bias: w.up.bias.as_ref(), out: up },
+        ]);
+        self.backend.activate(activation, gate, Some(up));
+        self.backend.linear(gate, &mut [Linear { weight: &w.down.matrix, bias: w.down.bias.as_ref(), out: result }]);
+    }
+
+    fn experts(&self, work: &mut Workspace<B>, router: &hearth_compute::Router, w: &ExpertWeights<B>) {
+        let Workspace { normed, q: scores, result, .. } = work;
+        self.backend.linear(normed, &mut [Linear { weight: &w.router.matrix, bias: w.router.bias.as_ref(), out: scores }]);
+        self.backend.experts(router, &w.experts, scores, normed, result);
+    }
+
+    /// The final norm and the head, for the rows asked for only.
+    fn logits(&self, work: &mut Workspace<B>, runs: &[Run<'_, B>], spans: &[Span]) -> Vec<Vec<f32>> {
+        let wanted = |(run, span): (&Run<'_, B>, &Span)| match run.logits {
+            Logits::None => span.rows.end..span.rows.end,
+            Logits::Last(n) => span.rows.end - n.min(span.rows.len())..span.rows.end,
+        };
+        let rows: Vec<usize> = runs.iter().zip(spans).flat_map(wanted).collect();
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let (backend, output) = (&self.backend, &self.spec.output);
+        backend.select(&work.x, &rows, &mut work.mixed);
+        backend.norm_in_place(&self.weights.norm, &mut work.mixed);
+        let (weight, bias) = match &self.weights.head {
+            Some(head) => (&head.matrix, head.bias.as_ref()),
+            None => (&self.weights.embedding, None),
+        };
+        backend.linear(&work.mixed, &mut [Linear { weight, bias, out: &mut work.logits }]);
+        if output.scale != 1.0 || output.soft_cap.is_some() {
+            backend.scale(&mut work.logits, output.scale, output.soft_cap);
+        }
+        backend.read(&work.logits).chunks_exact(self.spec.vocab).map(<[f32]>::to_vec).collect()
+    }
+}
+
+/// What a block needs to know of the step.
+struct StepView<'a, 'b, B: Backend> {
+    runs: &'a mut [Run<'b, B>],
+    spans: &'a [Span],
+    positions: &'a [u32],
+    /// Index of the next attention's cache.
+    cache: &'a mut usize,
+}
+
+fn attentions(spec: &Spec) -> impl Iterator<Item = &Attention> {
+    spec.layers.iter().flat_map(|layer| &layer.blocks).filter_map(|block| match &block.op {
+        Op::Attention(attention) => Some(attention),
+        _ => None,
+    })
+}
+
+fn attend<V>(a: &Attention) -> Attend<V> {
+    Attend {
+        heads: a.heads,
+        kv_heads: a.kv_heads,
+        key_dim: a.key_dim,
+        value_dim: a.value_dim,
+        scale: a.scale,
+        soft_cap: a.soft_cap,
+        mask: a.mask,
+        sinks: None,
+    }
+}
