@@ -1,1 +1,31 @@
-//! Model files: GGUF, safetensors and MLX, mapped and checked; block types.
+//! Model files as they are: GGUF, safetensors and MLX directories, mapped and checked, never converted.
+//!
+//! [`Checkpoint`] is any of them seen as one thing. Every count, length and offset of a file is checked against
+//! the file's size before it is used, so a [`Tensor`] is always inside its file.
+
+mod blocks;
+mod bytes;
+mod checkpoint;
+mod error;
+mod gguf;
+#[allow(unsafe_code, reason = "mapping a file is the one thing here that the compiler cannot check")]
+mod map;
+mod metadata;
+mod mlx;
+mod safetensors;
+mod tensor;
+mod writer;
+
+pub use blocks::BlockType;
+pub use bytes::{Backing, Bytes};
+pub use checkpoint::{Checkpoint, Source};
+pub use error::Error;
+pub use gguf::Gguf;
+pub use map::map_file;
+pub use metadata::{Array, Metadata, Text, Value};
+pub use safetensors::SafeTensors;
+pub use tensor::{Affine, Storage, Tensor};
+pub use writer::GgufWriter;
+
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

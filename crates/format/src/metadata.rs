@@ -1,4 +1,6 @@
-//! What a checkpoint says of itself.
+//! What a GGUF file says of itself.
+
+use std::collections::HashMap;
 
 /// A value of GGUF metadata.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,3 +41,116 @@ pub enum Array {
 
 /// A string of a file, kept as bytes.
 pub type Text = Box<[u8]>;
+
+impl Value {
+    /// The value as an integer, whatever its width.
+    pub fn integer(&self) -> Option<i128> {
+        Some(match self {
+            Self::U8(n) => i128::from(*n),
+            Self::I8(n) => i128::from(*n),
+            Self::U16(n) => i128::from(*n),
+            Self::I16(n) => i128::from(*n),
+            Self::U32(n) => i128::from(*n),
+            Self::I32(n) => i128::from(*n),
+            Self::U64(n) => i128::from(*n),
+            Self::I64(n) => i128::from(*n),
+            _ => return None,
+        })
+    }
+
+    /// The value as text, where it is UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::String(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// Keys and values in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metadata {
+    entries: Vec<(String, Value)>,
+    index: HashMap<String, usize>,
+}
+
+impl Metadata {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.index.get(key).map(|&i| &self.entries[i].1)
+    }
+
+    /// Appends a key; `false` where it is there already, and nothing changes.
+    pub fn insert(&mut self, key: String, value: Value) -> bool {
+        if self.index.contains_key(&key) {
+            return false;
+        }
+        self.index.insert(key.clone(), self.entries.len());
+        self.entries.push((key, value));
+        true
+    }
+
+    /// A non-negative integer of any width.
+    pub fn integer(&self, key: &str) -> Option<u64> {
+        self.get(key)?.integer()?.try_into().ok()
+    }
+
+    /// A number.
+    pub fn float(&self, key: &str) -> Option<f64> {
+        match self.get(key)? {
+            Value::F32(n) => Some(f64::from(*n)),
+            Value::F64(n) => Some(*n),
+            other => other.integer().map(|n| n as f64),
+        }
+    }
+
+    /// A truth value.
+    pub fn bool(&self, key: &str) -> Option<bool> {
+        match self.get(key)? {
+            Value::Bool(b) => Some(*b),
+            _ => None,
+        }
+    }
+
+    /// A text, where it is UTF-8.
+    pub fn string(&self, key: &str) -> Option<&str> {
+        self.get(key)?.text()
+    }
+
+    /// An array of strings.
+    pub fn strings(&self, key: &str) -> Option<&[Text]> {
+        match self.get(key)? {
+            Value::Array(Array::String(list)) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// An array of F32.
+    pub fn floats(&self, key: &str) -> Option<&[f32]> {
+        match self.get(key)? {
+            Value::Array(Array::F32(list)) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// An array of integers of any width that fit.
+    pub fn integers(&self, key: &str) -> Option<Vec<i64>> {
+        let Value::Array(array) = self.get(key)? else { return None };
+        Some(match array {
+            Array::U8(l) => l.iter().map(|n| i64::from(*n)).collect(),
+            Array::I8(l) => l.iter().map(|n| i64::from(*n)).collect(),
+            Array::U16(l) => l.iter().map(|n| i64::from(*n)).collect(),
+            Array::I16(l) => l.iter().map(|n| i64::from(*n)).collect(),
+            Array::U32(l) => l.iter().map(|n| i64::from(*n)).collect(),
+            Array::I32(l) => l.iter().map(|n| i64::from(*n)).collect(),
+            Array::U64(l) => l.iter().map(|n| i64::try_from(*n).ok()).collect::<Option<_>>()?,
+            Array::I64(l) => l.clone(),
+            _ => return None,
+        })
+    }
+
+    /// All keys and values, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+    }
+}
