@@ -1,0 +1,374 @@
+//! Block types on AVX-512: how 64 codes and 16 scales come into registers.
+//!
+//! # Safety
+//!
+//! All functions here have the contract of [`Wide`]: AVX-512 with VNNI, and `span` has the bytes of a
+//! span. Offsets of loads stay below that; the layouts are those of [`unpack`].
+
+use std::arch::x86_64::*;
+
+use super::{
+    avx512::Wide,
+    unpack::{self, FP4, NONLINEAR, scales_and_mins},
+};
+
+/// The half at `at`, in all lanes.
+#[inline(always)]
+unsafe fn half(at: *const u8) -> __m512 {
+    // SAFETY: the module's contract.
+    unsafe { _mm512_cvtph_ps(_mm256_set1_epi16(at.cast::<i16>().read_unaligned())) }
+}
+
+/// The scales of eight blocks `stride` bytes apart, each twice.
+#[inline(always)]
+unsafe fn halves(span: *const u8, stride: usize) -> __m512 {
+    // SAFETY: the module's contract: eight blocks of `stride` bytes.
+    unsafe {
+        let at = |i: usize| u64::from(span.add(i * stride).cast::<u16>().read_unaligned());
+        let four = |i: usize| at(i) | at(i + 1) << 16 | at(i + 2) << 32 | at(i + 3) << 48;
+        let packed = _mm_set_epi64x(four(4) as i64, four(0) as i64);
+        _mm512_cvtph_ps(_mm256_set_m128i(
+            _mm_unpackhi_epi16(packed, packed),
+            _mm_unpacklo_epi16(packed, packed),
+        ))
+    }
+}
+
+/// Two 16-byte runs of nibbles as 64 bytes: low and high nibbles of the first, then of the second.
+#[inline(always)]
+unsafe fn nibbles(first: *const u8, second: *const u8) -> __m512i {
+    // SAFETY: the module's contract: both have 16 bytes.
+    unsafe {
+        let first = _mm256_broadcastsi128_si256(_mm_loadu_si128(first.cast()));
+        let second = _mm256_broadcastsi128_si256(_mm_loadu_si128(second.cast()));
+        let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
+        let shifts = _mm512_set_epi64(
+            0x0004_0004_0004_0004, 0x0004_0004_0004_0004, 0, 0,
+            0x0004_0004_0004_0004, 0x0004_0004_0004_0004, 0, 0,
+        );
+        _mm512_and_si512(_mm512_srlv_epi16(both, shifts), _mm512_set1_epi8(15))
+    }
+}
+
+/// A table of 16 bytes in every quarter.
+#[inline(always)]
+unsafe fn table(values: &[i8; 16]) -> __m512i {
+    // SAFETY: 16 bytes are read from an array of 16.
+    unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(values.as_ptr().cast())) }
+}
+
+/// Spreads a bit mask to bytes: `value` where the bit is set.
+#[inline(always)]
+unsafe fn bits(mask: u64, value: i8) -> __m512i {
+    // SAFETY: the module's contract.
+    unsafe { _mm512_maskz_set1_epi8(mask, value) }
+}
+
+/// Q8_0.
+pub(super) struct Q8_0;
+impl Wide for Q8_0 {
+    type Meaning = unpack::Q8_0;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let block = span.add(2 * j * 34 + 2);
+            let first = _mm256_loadu_si256(block.cast());
+            let second = _mm256_loadu_si256(block.add(34).cast());
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe { (halves(span, 34), _mm512_setzero_ps()) }
+    }
+}
+
+/// Q4_0.
+pub(super) struct Q4_0;
+impl Wide for Q4_0 {
+    type Meaning = unpack::Q4_0;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { nibbles(span.add(2 * j * 18 + 2), span.add(2 * j * 18 + 20)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe {
+            let scale = halves(span, 18);
+            (scale, _mm512_mul_ps(scale, _mm512_set1_ps(-8.0)))
+        }
+    }
+}
+
+/// Q5_0.
+pub(super) struct Q5_0;
+impl Wide for Q5_0 {
+    type Meaning = unpack::Q5_0;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let block = span.add(2 * j * 22);
+            let high = |at: *const u8| u64::from(at.cast::<u32>().read_unaligned());
+            let high = high(block.add(2)) | high(block.add(24)) << 32;
+            _mm512_or_si512(nibbles(block.add(6), block.add(28)), bits(high, 16))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe {
+            let scale = halves(span, 22);
+            (scale, _mm512_mul_ps(scale, _mm512_set1_ps(-16.0)))
+        }
+    }
+}
+
+/// IQ4_NL.
+pub(super) struct Iq4Nl;
+impl Wide for Iq4Nl {
+    type Meaning = unpack::Iq4Nl;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let codes = nibbles(span.add(2 * j * 18 + 2), span.add(2 * j * 18 + 20));
+            _mm512_shuffle_epi8(table(&NONLINEAR), codes)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe { (halves(span, 18), _mm512_setzero_ps()) }
+    }
+}
+
+/// IQ4_XS.
+pub(super) struct Iq4Xs;
+impl Wide for Iq4Xs {
+    type Meaning = unpack::Iq4Xs;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let codes = nibbles(span.add(8 + 32 * j), span.add(24 + 32 * j));
+            _mm512_shuffle_epi8(table(&NONLINEAR), codes)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe {
+            let high = i32::from(span.add(2).cast::<u16>().read_unaligned());
+            let low = span.add(4).cast::<i32>().read_unaligned();
+            // Group g: bits 4 g of `low` and 2 g of `high`; each group fills two lanes.
+            let group = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+            let low = _mm512_srlv_epi32(_mm512_set1_epi32(low), _mm512_slli_epi32::<2>(group));
+            let high = _mm512_srlv_epi32(_mm512_set1_epi32(high), _mm512_slli_epi32::<1>(group));
+            let low = _mm512_and_si512(low, _mm512_set1_epi32(15));
+            let high = _mm512_and_si512(_mm512_slli_epi32::<4>(high), _mm512_set1_epi32(0x30));
+            let s = _mm512_sub_epi32(_mm512_or_si512(low, high), _mm512_set1_epi32(32));
+            (_mm512_mul_ps(_mm512_cvtepi32_ps(s), half(span)), _mm512_setzero_ps())
+        }
+    }
+}
+
+/// The head of Q4_K and Q5_K.
+#[inline(always)]
+unsafe fn k_scales(span: *const u8) -> (__m512, __m512) {
+    // SAFETY: the module's contract.
+    unsafe {
+        let (scales, mins) = scales_and_mins(&*span.add(4).cast::<[u8; 12]>());
+        let packed = _mm_set_epi64x(mins as i64, scales as i64);
+        let scales = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(packed, packed));
+        let mins = _mm512_cvtepu8_epi32(_mm_unpackhi_epi8(packed, packed));
+        let (d, dmin) = (half(span), half(span.add(2)));
+        let offset = _mm512_mul_ps(_mm512_cvtepi32_ps(mins), dmin);
+        (
+            _mm512_mul_ps(_mm512_cvtepi32_ps(scales), d),
+            _mm512_xor_ps(offset, _mm512_set1_ps(-0.0)),
+        )
+    }
+}
+
+/// 32 bytes of nibbles as 64: the low ones, then the high ones.
+#[inline(always)]
+unsafe fn k_nibbles(at: *const u8) -> __m512i {
+    // SAFETY: the module's contract.
+    unsafe {
+        let both = _mm512_broadcast_i64x4(_mm256_loadu_si256(at.cast()));
+        let four = 0x0004_0004_0004_0004;
+        let shifts = _mm512_set_epi64(four, four, four, four, 0, 0, 0, 0);
+        _mm512_and_si512(_mm512_srlv_epi16(both, shifts), _mm512_set1_epi8(15))
+    }
+}
+
+/// Q4_K.
+pub(super) struct Q4K;
+impl Wide for Q4K {
+    type Meaning = unpack::Q4K;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { k_nibbles(span.add(16 + 32 * j)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe { k_scales(span) }
+    }
+}
+
+/// Q5_K.
+pub(super) struct Q5K;
+impl Wide for Q5K {
+    type Meaning = unpack::Q5K;
+    /// The fifth bits, in both halves.
+    type Ready = __m512i;
+
+    #[inline(always)]
+    unsafe fn ready(span: *const u8) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { _mm512_broadcast_i64x4(_mm256_loadu_si256(span.add(16).cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, ready: &__m512i, j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let (low, high) = (1i8 << (2 * j), (2u8 << (2 * j)) as i8);
+            let wanted = _mm512_inserti64x4::<1>(
+                _mm512_set1_epi8(low),
+                _mm256_set1_epi8(high),
+            );
+            let mask = _mm512_test_epi8_mask(*ready, wanted);
+            _mm512_or_si512(k_nibbles(span.add(48 + 32 * j)), bits(mask, 16))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, _: &__m512i) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe { k_scales(span) }
+    }
+}
+
+/// Q6_K.
+pub(super) struct Q6K;
+impl Wide for Q6K {
+    type Meaning = unpack::Q6K;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let (n, upper) = (j / 2, j % 2 == 1);
+            let low = _mm512_loadu_si512(span.add(64 * n).cast());
+            let high = _mm256_loadu_si256(span.add(128 + 32 * n).cast());
+            let high = _mm512_broadcast_i64x4(high);
+            let lanes = |first: i64, second: i64| {
+                let (a, b) = (first * 0x0001_0001_0001_0001, second * 0x0001_0001_0001_0001);
+                _mm512_set_epi64(b, b, b, b, a, a, a, a)
+            };
+            // Bits 2 g.. of group g come to bits 4 and 5; groups 0 and 1 are the first 64 codes.
+            let (low, high) = if upper {
+                (_mm512_srli_epi16::<4>(low), _mm512_srlv_epi16(high, lanes(0, 2)))
+            } else {
+                (low, _mm512_sllv_epi16(high, lanes(4, 2)))
+            };
+            let low = _mm512_and_si512(low, _mm512_set1_epi8(15));
+            // low | (high & 0x30)
+            _mm512_ternarylogic_epi32::<0xf8>(low, high, _mm512_set1_epi8(0x30))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe {
+            let s = _mm512_cvtepi8_epi32(_mm_loadu_si128(span.add(192).cast()));
+            let scale = _mm512_mul_ps(_mm512_cvtepi32_ps(s), half(span.add(208)));
+            (scale, _mm512_mul_ps(scale, _mm512_set1_ps(-32.0)))
+        }
+    }
+}
+
+/// MXFP4.
+pub(super) struct Mxfp4;
+impl Wide for Mxfp4 {
+    type Meaning = unpack::Mxfp4;
+    type Ready = ();
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let codes = nibbles(span.add(2 * j * 17 + 1), span.add(2 * j * 17 + 18));
+            _mm512_shuffle_epi8(table(&FP4), codes)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+        // SAFETY: the module's contract.
+        unsafe {
+            let at = |i: usize| u64::from(*span.add(i * 17));
+            let four = |i: usize| at(i) | at(i + 1) << 8 | at(i + 2) << 16 | at(i + 3) << 24;
+            let packed = _mm_set_epi64x(0, (four(0) | four(4) << 32) as i64);
+            let exponent = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(packed, packed));
+            // 2^(e - 128): a normal float from e = 2 on, below that 2^(e + 21) units of 2^-149.
+            let normal = _mm512_slli_epi32::<23>(_mm512_sub_epi32(exponent, _mm512_set1_epi32(1)));
+            let small = _mm512_sllv_epi32(_mm512_set1_epi32(0x0020_0000), exponent);
+            let is_small = _mm512_cmplt_epu32_mask(exponent, _mm512_set1_epi32(2));
+            let scale = _mm512_mask_blend_epi32(is_small, normal, small);
+            (_mm512_castsi512_ps(scale), _mm512_setzero_ps())
+        }
+    }
+}

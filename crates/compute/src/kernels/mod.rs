@@ -1,0 +1,156 @@
+//! Kernels: plain functions over slices, one version per instruction set, `scalar` the readable truth.
+//!
+//! * Integer products (fast): [`activation`] quantises the input, [`unpack`] says what a block type
+//!   means, [`scalar`], `avx2` and `avx512` multiply. Few tokens go through `dot`, which reads the
+//!   file's own layout; many go through `pack` and `multiply`, a panel walk.
+//! * Float products (exact, and float weights): [`float`].
+//!
+//! A function table is handed out for an instruction set only by [`integer`] and [`float::floats`];
+//! callers pass an [`Isa`] that came from [`Isa::detect`] or [`Isa::available`].
+
+pub(crate) mod activation;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_blocks;
+pub(crate) mod float;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+use hearth_format::BlockType;
+
+use crate::Isa;
+use activation::{Activations, RowMut};
+use unpack::Unpack;
+
+/// Rows of a strip: the rows of a panel that one vector of 32-bit lanes covers.
+pub(crate) const STRIP: usize = 16;
+/// Strips that one call of `multiply` takes at most.
+pub(crate) const STRIPS: usize = 2;
+/// Tokens that one call of `dot` takes at most.
+pub(crate) const FEW: usize = 4;
+
+/// Rows of a quantised matrix and the tokens to multiply them with.
+pub(crate) struct Few<'a> {
+    /// `rows * row_bytes`.
+    pub(crate) weights: &'a [u8],
+    pub(crate) row_bytes: usize,
+    pub(crate) inputs: &'a Activations,
+    pub(crate) first_token: usize,
+    /// 1 to [`FEW`].
+    pub(crate) tokens: usize,
+}
+
+/// A panel of weights in the form that `multiply` wants: for each strip of 16 rows, codes
+/// `[columns / 4][16 rows][4]`, scales and offsets `[columns / group][16 rows]`.
+#[derive(Debug, Default)]
+pub(crate) struct Panel {
+    pub(crate) strips: usize,
+    pub(crate) columns: usize,
+    pub(crate) group: usize,
+    pub(crate) codes: Vec<i8>,
+    pub(crate) scales: Vec<f32>,
+    pub(crate) offsets: Vec<f32>,
+}
+
+impl Panel {
+    /// Makes room for `strips` strips of rows of `columns` (whole spans).
+    pub(crate) fn reset(&mut self, strips: usize, columns: usize, group: usize) {
+        (self.strips, self.columns, self.group) = (strips, columns, group);
+        self.codes.resize(strips * STRIP * columns, 0);
+        self.scales.resize(strips * STRIP * columns / group, 0.0);
+        self.offsets.resize(strips * STRIP * columns / group, 0.0);
+    }
+
+    /// The arrays of strip `index`.
+    fn strip_mut(&mut self, index: usize) -> (&mut [i8], &mut [f32], &mut [f32]) {
+        let (codes, groups) = (STRIP * self.columns, STRIP * self.columns / self.group);
+        (
+            &mut self.codes[index * codes..(index + 1) * codes],
+            &mut self.scales[index * groups..(index + 1) * groups],
+            &mut self.offsets[index * groups..(index + 1) * groups],
+        )
+    }
+}
+
+/// The integer kernels of one block type on one instruction set.
+#[derive(Clone, Copy)]
+pub(crate) struct Integer {
+    /// Columns that share a scale in a panel.
+    pub(crate) group: usize,
+    /// `out[t * rows + r] = x[first_token + t] · w[r]`.
+    pub(crate) dot: fn(&Few<'_>, out: &mut [f32]),
+    /// Unpacks up to 16 rows (`weights`, `row_bytes` each) into one strip of a panel; missing rows
+    /// become zero.
+    pub(crate) pack: fn(weights: &[u8], row_bytes: usize, panel: &mut Panel, strip: usize),
+}
+
+/// The kernels of one instruction set that do not depend on the block type.
+#[derive(Clone, Copy)]
+pub(crate) struct Common {
+    /// Quantises one row of activations.
+    pub(crate) quantize: fn(&[f32], &mut RowMut<'_>),
+    /// `out[t * 16 * strips + r] = x[first + t] · panel[r]` for `tokens` tokens.
+    pub(crate) multiply: fn(&Panel, &Activations, first: usize, tokens: usize, out: &mut [f32]),
+}
+
+/// The integer kernels for `block`, or `None` where it is multiplied in f32.
+pub(crate) fn integer(isa: Isa, block: BlockType) -> Option<Integer> {
+    match isa {
+        Isa::Scalar => scalar::integer(block),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::integer(block),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::integer(block),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => scalar::integer(block),
+    }
+}
+
+/// The kernels of `isa` that all block types share.
+pub(crate) fn common(isa: Isa) -> Common {
+    match isa {
+        Isa::Scalar => scalar::COMMON,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::COMMON,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::COMMON,
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => scalar::COMMON,
+    }
+}
+
+/// Picks the kernels for a block type out of a table `BlockType variant => unpack type`.
+macro_rules! by_block {
+    ($block:expr, $kernels:ident, $($variant:ident => $unpack:ty),* $(,)?) => {
+        match $block {
+            $(hearth_format::BlockType::$variant => Some($kernels::<$unpack>()),)*
+            _ => None,
+        }
+    };
+}
+use by_block;
+
+/// The most bytes that a span takes: 8 blocks of Q5_1, or of 34 bytes, or one of Q6_K.
+const SPAN_BYTES: usize = 288;
+
+/// Calls `each(index, bytes)` for the spans of `row`, `U::BYTES` long each. The last one may be shorter
+/// in the file; it is then filled up with zeros, which unpack to zero scales.
+#[inline(always)]
+fn spans<U: Unpack>(row: &[u8], mut each: impl FnMut(usize, &[u8])) {
+    const { assert!(U::BYTES <= SPAN_BYTES) };
+    let whole = row.chunks_exact(U::BYTES);
+    let (rest, count) = (whole.remainder(), whole.len());
+    for (index, span) in whole.enumerate() {
+        each(index, span);
+    }
+    if !rest.is_empty() {
+        let mut buffer = [0; SPAN_BYTES];
+        buffer[..rest.len()].copy_from_slice(rest);
+        each(count, &buffer[..U::BYTES]);
+    }
+}

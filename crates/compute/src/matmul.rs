@@ -1,0 +1,309 @@
+//! Products of one input with several weight matrices, in one hand-out.
+//!
+//! Work is cut along the rows of the weights only, and how a row is computed depends neither on the cut
+//! nor on the threads; so the numbers do not depend on how many there are. In [`Precision::Exact`] they
+//! do not depend on the other tokens of the step either.
+
+use std::{cell::RefCell, ops::Range};
+
+use hearth_format::BlockType;
+
+use crate::{
+    Isa, Matrix, Precision, Team,
+    kernels::{
+        self, FEW, Few, Integer, Panel, STRIP, STRIPS,
+        activation::Activations,
+        float::{self, Float, LANES, Tile},
+    },
+    team::Cells,
+};
+
+/// One weight matrix and where its product goes.
+#[derive(Debug)]
+pub struct Product<'a> {
+    /// `[rows, columns]`.
+    pub weight: &'a Matrix,
+    /// Token `t` goes to `out[t * out_stride..][..rows]`.
+    pub out: &'a mut [f32],
+    /// Distance between the outputs of two tokens, at least `rows`.
+    pub out_stride: usize,
+}
+
+/// `out[t] = x[t] · Wᵀ` for each weight.
+///
+/// * `isa`: from [`Isa::detect`]; one that the processor lacks is lowered to its best.
+/// * `x`: `[tokens, columns]`, f32.
+///
+/// In [`Precision::Exact`], and for weights that are floats, activations stay f32 and each result is a
+/// sum of fused multiply-adds in 16 lanes. In [`Precision::Fast`] activations are rounded to int8 in
+/// groups of 32, where the block type has integer kernels.
+///
+/// # Panics
+/// When the lengths do not fit: all weights have the same columns, `x` has `tokens` rows of them, `out`
+/// has room for all tokens.
+pub fn linear(
+    team: &Team,
+    isa: Isa,
+    precision: Precision,
+    x: &[f32],
+    tokens: usize,
+    products: &mut [Product<'_>],
+) {
+    let isa = isa.min(Isa::best());
+    let Some(columns) = products.first().map(|product| product.weight.columns()) else { return };
+    assert_eq!(x.len(), tokens * columns, "values of {tokens} inputs of {columns} columns");
+    if tokens == 0 {
+        return;
+    }
+    let jobs: Vec<Job<'_>> = products
+        .iter_mut()
+        .map(|product| Job::new(isa, precision, tokens, columns, product))
+        .collect();
+    INPUTS.with_borrow_mut(|inputs| {
+        let inputs = &mut *inputs;
+        if jobs.iter().any(|job| matches!(job.path, Path::Integer(_))) {
+            quantize(team, isa, x, tokens, columns, &mut inputs.codes);
+        }
+        let x = padded(x, columns, &mut inputs.floats);
+        let step = Step { isa, columns, tokens, codes: &inputs.codes, floats: x };
+        let chunks = cut(team, tokens, &jobs);
+        team.run(chunks.len(), &|index| {
+            let (job, rows) = &chunks[index];
+            SCRATCH.with_borrow_mut(|scratch| step.run(&jobs[*job], rows.clone(), scratch));
+        });
+    });
+}
+
+thread_local! {
+    /// What the caller prepares for all threads.
+    static INPUTS: RefCell<Inputs> = RefCell::default();
+    /// What each thread needs for its chunk.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Inputs {
+    codes: Activations,
+    floats: Vec<f32>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    panel: Panel,
+    /// Rows as f32.
+    rows: Vec<f32>,
+    out: Vec<f32>,
+}
+
+/// How a matrix is multiplied.
+#[derive(Clone, Copy)]
+enum Path {
+    /// Codes by codes.
+    Integer(Integer),
+    /// Floats straight from the file.
+    Float(Float),
+    /// Rows dequantised to f32 first.
+    Dequantized,
+}
+
+struct Job<'a> {
+    weight: &'a Matrix,
+    path: Path,
+    out: Cells<'a>,
+    stride: usize,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        isa: Isa,
+        precision: Precision,
+        tokens: usize,
+        columns: usize,
+        product: &'a mut Product<'_>,
+    ) -> Self {
+        let (weight, stride) = (product.weight, product.out_stride);
+        assert_eq!(weight.columns(), columns, "columns of weights that share an input");
+        assert!(stride >= weight.rows(), "outputs {stride} apart, {} rows", weight.rows());
+        let needed = (tokens - 1) * stride + weight.rows();
+        assert!(product.out.len() >= needed, "room for {needed} outputs");
+        Self { weight, path: path(isa, precision, tokens, weight), out: Cells::new(product.out), stride }
+    }
+}
+
+fn path(isa: Isa, precision: Precision, tokens: usize, weight: &Matrix) -> Path {
+    let Some(block) = weight.block() else { return Path::Dequantized };
+    let float = match block {
+        BlockType::F32 => Some(Float::F32),
+        BlockType::F16 => Some(Float::F16),
+        BlockType::BF16 => Some(Float::Bf16),
+        _ => None,
+    };
+    match float {
+        // Many tokens use a row often enough that converting it once pays.
+        Some(float) if weight.columns().is_multiple_of(LANES) && (tokens <= FEW || float == Float::F32) => {
+            Path::Float(float)
+        }
+        None if precision == Precision::Fast => {
+            kernels::integer(isa, block).map_or(Path::Dequantized, Path::Integer)
+        }
+        _ => Path::Dequantized,
+    }
+}
+
+/// Quantises the input, on the team where it is large.
+fn quantize(
+    team: &Team,
+    isa: Isa,
+    x: &[f32],
+    tokens: usize,
+    columns: usize,
+    codes: &mut Activations,
+) {
+    /// Tokens that a thread takes at a time; a step of fewer is done here and now.
+    const TOKENS: usize = 8;
+    let quantize = kernels::common(isa).quantize;
+    let mut rows = codes.rows(tokens, columns);
+    team.split(&mut rows, TOKENS, |index, rows| {
+        for (row, x) in rows.iter_mut().zip(x[index * TOKENS * columns..].chunks_exact(columns)) {
+            quantize(x, row);
+        }
+    });
+}
+
+/// `x` with rows of whole vectors: itself, or a copy in `buffer`.
+fn padded<'a>(x: &'a [f32], columns: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    let width = columns.next_multiple_of(LANES);
+    if width == columns {
+        return x;
+    }
+    buffer.clear();
+    for row in x.chunks_exact(columns) {
+        buffer.extend_from_slice(row);
+        buffer.resize(buffer.len() + width - columns, 0.0);
+    }
+    buffer
+}
+
+/// Cuts all rows into chunks: small enough that threads end together, large enough that the hand-out
+/// does not show.
+fn cut(team: &Team, tokens: usize, jobs: &[Job<'_>]) -> Vec<(usize, Range<usize>)> {
+    /// Chunks per thread to aim at: what a thread waits for the other at the end is one chunk.
+    const CHUNKS: usize = 16;
+    const BYTES: Range<usize> = 16 << 10..128 << 10;
+    let total: usize = jobs.iter().map(|job| job.weight.stored_bytes()).sum();
+    let target = (total / (team.threads() * CHUNKS)).clamp(BYTES.start, BYTES.end);
+    let mut chunks = Vec::new();
+    for (index, job) in jobs.iter().enumerate() {
+        let rows = job.weight.rows();
+        let row_bytes = (job.weight.stored_bytes() / rows.max(1)).max(1);
+        let count = match job.path {
+            Path::Integer(_) if tokens > FEW => STRIP * STRIPS,
+            _ if tokens > FEW => STRIP,
+            _ => (target / row_bytes).next_multiple_of(4),
+        };
+        let count = count.max(1);
+        chunks.extend((0..rows).step_by(count).map(|r| (index, r..rows.min(r + count))));
+    }
+    chunks
+}
+
+/// A step's inputs, ready for all threads.
+struct Step<'a> {
+    isa: Isa,
+    columns: usize,
+    tokens: usize,
+    codes: &'a Activations,
+    floats: &'a [f32],
+}
+
+impl Step<'_> {
+    fn run(&self, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
+        match job.path {
+            Path::Integer(integer) if self.tokens <= FEW => self.few(integer, job, rows, scratch),
+            Path::Integer(integer) => self.many(integer, job, rows, scratch),
+            Path::Float(float) => self.floats(float, job, rows, scratch),
+            Path::Dequantized => self.dequantized(job, rows, scratch),
+        }
+    }
+
+    fn few(&self, integer: Integer, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
+        let (weights, row_bytes) =
+            job.weight.bytes(rows.start, rows.len()).expect("integer kernels are for blocks");
+        scratch.out.resize(rows.len() * self.tokens, 0.0);
+        let few =
+            Few { weights, row_bytes, inputs: self.codes, first_token: 0, tokens: self.tokens };
+        (integer.dot)(&few, &mut scratch.out);
+        store(job, rows, 0, &scratch.out);
+    }
+
+    fn many(&self, integer: Integer, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
+        /// Tokens between two visits to the output.
+        const TOKENS: usize = 96;
+        let strips = rows.len().div_ceil(STRIP);
+        let Scratch { panel, out, .. } = scratch;
+        panel.reset(strips, self.codes.columns, integer.group);
+        for strip in 0..strips {
+            let first = rows.start + strip * STRIP;
+            let (weights, row_bytes) = job
+                .weight
+                .bytes(first, STRIP.min(rows.end - first))
+                .expect("integer kernels are for blocks");
+            (integer.pack)(weights, row_bytes, panel, strip);
+        }
+        let width = strips * STRIP;
+        let multiply = kernels::common(self.isa).multiply;
+        for first in (0..self.tokens).step_by(TOKENS) {
+            let tokens = TOKENS.min(self.tokens - first);
+            out.resize(tokens * width, 0.0);
+            multiply(panel, self.codes, first, tokens, out);
+            for (t, values) in out.chunks_exact(width).enumerate() {
+                job.out.store((first + t) * job.stride + rows.start, &values[..rows.len()]);
+            }
+        }
+    }
+
+    fn floats(&self, float: Float, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
+        let (weights, _) = job.weight.bytes(rows.start, rows.len()).expect("floats are blocks");
+        let tile = Tile {
+            weights,
+            rows: rows.len(),
+            columns: self.columns,
+            inputs: self.floats,
+            tokens: self.tokens,
+        };
+        scratch.out.resize(rows.len() * self.tokens, 0.0);
+        float::multiply(self.isa, float, &tile, &mut scratch.out);
+        store(job, rows, 0, &scratch.out);
+    }
+
+    fn dequantized(&self, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
+        let width = self.columns.next_multiple_of(LANES);
+        let Scratch { rows: values, out, .. } = scratch;
+        // A few rows at a time, so that they are still in the cache when they are multiplied.
+        for first in rows.clone().step_by(STRIP) {
+            let count = STRIP.min(rows.end - first);
+            values.clear();
+            values.resize(count * width, 0.0);
+            for (r, row) in values.chunks_exact_mut(width).enumerate() {
+                job.weight.row(first + r, &mut row[..self.columns]);
+            }
+            let tile = Tile {
+                weights: bytemuck::cast_slice(values),
+                rows: count,
+                columns: width,
+                inputs: self.floats,
+                tokens: self.tokens,
+            };
+            out.resize(count * self.tokens, 0.0);
+            float::multiply(self.isa, Float::F32, &tile, out);
+            store(job, first..first + count, 0, out);
+        }
+    }
+}
+
+/// Stores `[tokens, rows.len()]` from token `first` on.
+fn store(job: &Job<'_>, rows: Range<usize>, first: usize, values: &[f32]) {
+    for (t, values) in values.chunks_exact(rows.len()).enumerate() {
+        job.out.store((first + t) * job.stride + rows.start, values);
+    }
+}
