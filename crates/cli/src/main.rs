@@ -1,3 +1,54 @@
 //! The hearth command.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod commands;
+mod model;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Language models on the machine in front of you.
+///
+/// MODEL is a GGUF file (of a split model, its first part), a directory with config.json and safetensors, plain or
+/// MLX-quantised, or `bard`, the small model inside this program. Bard writes Shakespeare-like text and knows
+/// nothing: it is there so that everything can be tried without a download.
+#[derive(Parser)]
+#[command(name = "hearth", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What a model is: architecture, parameters, types, memory at several context sizes
+    Show(commands::show::Arguments),
+    /// The raw output of a model for given token ids, in full precision
+    Logits(commands::logits::Arguments),
+    /// How fast a model runs here, and how near that is to what the memory allows
+    Bench(commands::bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Show(arguments) => commands::show::run(&arguments),
+        Command::Logits(arguments) => commands::logits::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that went away (`hearth … | head`) is no failure of ours to report.
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

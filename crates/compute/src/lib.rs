@@ -1,1 +1,23 @@
 //! Kernels per instruction set, the thread team, and the operations a model is made of.
+
+pub mod backend;
+mod cpu;
+mod error;
+pub mod isa;
+mod kernels;
+pub mod matmul;
+pub mod matrix;
+pub mod measure;
+mod ops;
+pub mod team;
+
+pub use backend::{
+    Activation, Attend, Backend, Experts, Linear, Mask, Norm, NormKind, Pairing, Precision, Rope, Router, Scoring, Span,
+};
+pub use cpu::{Buffer, Cpu};
+pub use error::Error;
+pub use isa::{Isa, IsaError};
+pub use matmul::{Product, linear};
+pub use matrix::{Matrix, MatrixError};
+pub use ops::cache::Cache;
+pub use team::Team;

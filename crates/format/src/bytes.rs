@@ -18,7 +18,11 @@ impl Bytes {
     /// All of `backing`.
     pub fn new(backing: impl Backing) -> Self {
         let len = backing.as_ref().len();
-        Self { backing: Arc::new(backing), start: 0, len }
+        Self {
+            backing: Arc::new(backing),
+            start: 0,
+            len,
+        }
     }
 
     /// The part `start..start + len`, or `None` where it is not inside.

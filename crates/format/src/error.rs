@@ -25,10 +25,16 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn invalid(file: &str, problem: impl Into<String>) -> Self {
-        Self::Invalid { file: file.to_owned(), problem: problem.into() }
+        Self::Invalid {
+            file: file.to_owned(),
+            problem: problem.into(),
+        }
     }
 
     pub(crate) fn io(file: &std::path::Path, source: std::io::Error) -> Self {
-        Self::Io { file: file.display().to_string(), source }
+        Self::Io {
+            file: file.display().to_string(),
+            source,
+        }
     }
 }

@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Array, BlockType, Bytes, Error, Metadata, Result, Storage, Tensor, Text, Value, map_file};
+use crate::{
+    Array, BlockType, Bytes, Error, Metadata, Result, Storage, Tensor, Text, Value, map_file,
+};
 
 /// Longest string that is read: llama.cpp's limit.
 const STRING_LIMIT: u64 = 1 << 30;
@@ -49,18 +51,32 @@ impl Gguf {
     /// # Errors
     /// When the bytes break a rule of the format.
     pub fn from_bytes(bytes: Bytes, label: &str) -> Result<Self> {
-        let mut cursor = Cursor { bytes: &bytes, at: 0, label };
+        let mut cursor = Cursor {
+            bytes: &bytes,
+            at: 0,
+            label,
+        };
         let (tensor_count, pair_count) = header(&mut cursor)?;
         let metadata = read_metadata(&mut cursor, pair_count)?;
-        let infos = (0..tensor_count).map(|_| tensor_info(&mut cursor)).collect::<Result<Vec<_>>>()?;
+        let infos = (0..tensor_count)
+            .map(|_| tensor_info(&mut cursor))
+            .collect::<Result<Vec<_>>>()?;
         let tensors = place(&cursor, &bytes, &metadata, infos)?;
         let mut index = HashMap::with_capacity(tensors.len());
         for (i, tensor) in tensors.iter().enumerate() {
             if index.insert(tensor.name.clone(), i).is_some() {
-                return Err(Error::invalid(label, format!("tensor '{}' occurs twice", tensor.name)));
+                return Err(Error::invalid(
+                    label,
+                    format!("tensor '{}' occurs twice", tensor.name),
+                ));
             }
         }
-        Ok(Self { label: label.to_owned(), metadata, tensors, index })
+        Ok(Self {
+            label: label.to_owned(),
+            metadata,
+            tensors,
+            index,
+        })
     }
 
     /// The metadata; of a split file, that of its first part.
@@ -83,30 +99,49 @@ impl Gguf {
         let wrong = |problem: String| Error::invalid(&label, problem);
         let number = self.metadata.integer("split.no").unwrap_or(0);
         if number != 0 {
-            return Err(wrong(format!("this is part {} of {count}: open the first part", number + 1)));
+            return Err(wrong(format!(
+                "this is part {} of {count}: open the first part",
+                number + 1
+            )));
         }
         if count > 65_535 {
-            return Err(wrong(format!("split.count is {count}, at most 65535 parts are possible")));
+            return Err(wrong(format!(
+                "split.count is {count}, at most 65535 parts are possible"
+            )));
         }
         for part in 1..count {
             let path = part_path(path, part, count)
                 .ok_or_else(|| wrong(format!("split into {count} parts, but the name does not end in -00001-of-{count:05}.gguf")))?;
             let other = Self::from_bytes(map_file(&path)?, &path.display().to_string())?;
-            let found = (other.metadata.integer("split.no"), other.metadata.integer("split.count"));
+            let found = (
+                other.metadata.integer("split.no"),
+                other.metadata.integer("split.count"),
+            );
             if found != (Some(part), Some(count)) {
-                return Err(Error::invalid(&other.label, format!("expected part {part} of {count} (split.no from 0), found {found:?}")));
+                return Err(Error::invalid(
+                    &other.label,
+                    format!("expected part {part} of {count} (split.no from 0), found {found:?}"),
+                ));
             }
             for tensor in other.tensors {
-                if self.index.insert(tensor.name.clone(), self.tensors.len()).is_some() {
-                    return Err(Error::invalid(&other.label, format!("tensor '{}' is in two parts", tensor.name)));
+                if self
+                    .index
+                    .insert(tensor.name.clone(), self.tensors.len())
+                    .is_some()
+                {
+                    return Err(Error::invalid(
+                        &other.label,
+                        format!("tensor '{}' is in two parts", tensor.name),
+                    ));
                 }
                 self.tensors.push(tensor);
             }
         }
         match self.metadata.integer("split.tensors.count") {
-            Some(total) if total != self.tensors.len() as u64 => {
-                Err(wrong(format!("split.tensors.count is {total}, the parts hold {}", self.tensors.len())))
-            }
+            Some(total) if total != self.tensors.len() as u64 => Err(wrong(format!(
+                "split.tensors.count is {total}, the parts hold {}",
+                self.tensors.len()
+            ))),
             _ => Ok(()),
         }
     }
@@ -136,7 +171,11 @@ impl<'a> Cursor<'a> {
 
     fn take(&mut self, n: u64) -> Result<&'a [u8]> {
         if n > self.left() {
-            return self.wrong(format!("truncated: needs {n} bytes at offset {}, the file has {}", self.at, self.bytes.len()));
+            return self.wrong(format!(
+                "truncated: needs {n} bytes at offset {}, the file has {}",
+                self.at,
+                self.bytes.len()
+            ));
         }
         let start = self.at;
         self.at += n as usize;
@@ -161,7 +200,10 @@ impl<'a> Cursor<'a> {
         let at = self.at;
         let len = self.u64()?;
         if len > limit || len > self.left() {
-            return self.wrong(format!("{what} at offset {at} claims {len} bytes, {} are left (limit {limit})", self.left()));
+            return self.wrong(format!(
+                "{what} at offset {at} claims {len} bytes, {} are left (limit {limit})",
+                self.left()
+            ));
         }
         self.take(len)
     }
@@ -172,9 +214,14 @@ impl<'a> Cursor<'a> {
         let bytes = self.string(what, limit)?;
         match std::str::from_utf8(bytes) {
             Ok("") => self.wrong(format!("{what} at offset {at} is empty")),
-            Ok(text) if text.contains('\0') => self.wrong(format!("{what} {text:?} holds a NUL byte")),
+            Ok(text) if text.contains('\0') => {
+                self.wrong(format!("{what} {text:?} holds a NUL byte"))
+            }
             Ok(text) => Ok(text.to_owned()),
-            Err(_) => self.wrong(format!("{what} {:?} is not UTF-8", String::from_utf8_lossy(bytes))),
+            Err(_) => self.wrong(format!(
+                "{what} {:?} is not UTF-8",
+                String::from_utf8_lossy(bytes)
+            )),
         }
     }
 }
@@ -196,14 +243,22 @@ fn header(c: &mut Cursor<'_>) -> Result<(u64, u64)> {
         v if v & 0xFFFF == 0 => return c.wrong("the file is of the other byte order (big-endian)"),
         1 => return c.wrong("GGUF version 1 is not supported; convert the model again"),
         2 | 3 => {}
-        v => return c.wrong(format!("GGUF version {v} is newer than this program supports (2 and 3)")),
+        v => {
+            return c.wrong(format!(
+                "GGUF version {v} is newer than this program supports (2 and 3)"
+            ));
+        }
     }
     let (tensors, pairs) = (c.u64()?, c.u64()?);
     if tensors > (size - 24) / SMALLEST_TENSOR_INFO {
-        return c.wrong(format!("tensor count {tensors} is impossible in a file of {size} bytes"));
+        return c.wrong(format!(
+            "tensor count {tensors} is impossible in a file of {size} bytes"
+        ));
     }
     if pairs > (size - 24) / SMALLEST_PAIR {
-        return c.wrong(format!("key count {pairs} is impossible in a file of {size} bytes"));
+        return c.wrong(format!(
+            "key count {pairs} is impossible in a file of {size} bytes"
+        ));
     }
     Ok((tensors, pairs))
 }
@@ -215,11 +270,20 @@ fn known_other(bytes: &[u8]) -> Option<&'static str> {
         (b"tjgg", "an old GGML file"),
         (b"lmgg", "an old GGML file"),
         (b"ggjt", "an old GGML file"),
-        (b"version https://git-lfs", "a Git LFS pointer, not the model; fetch it with 'git lfs pull'"),
+        (
+            b"version https://git-lfs",
+            "a Git LFS pointer, not the model; fetch it with 'git lfs pull'",
+        ),
         (b"{", "it looks like JSON"),
-        (b"<", "it looks like HTML or XML, perhaps an error page that was saved"),
+        (
+            b"<",
+            "it looks like HTML or XML, perhaps an error page that was saved",
+        ),
     ];
-    table.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, what)| *what)
+    table
+        .iter()
+        .find(|(start, _)| bytes.starts_with(start))
+        .map(|(_, what)| *what)
 }
 
 fn read_metadata(c: &mut Cursor<'_>, count: u64) -> Result<Metadata> {
@@ -239,7 +303,9 @@ fn read_metadata(c: &mut Cursor<'_>, count: u64) -> Result<Metadata> {
     }
     match metadata.integer("general.quantization_version") {
         None | Some(2) => Ok(metadata),
-        Some(v) => c.wrong(format!("quantization version {v} is not supported, only 2; convert the model again")),
+        Some(v) => c.wrong(format!(
+            "quantization version {v} is not supported, only 2; convert the model again"
+        )),
     }
 }
 
@@ -272,9 +338,14 @@ fn array(c: &mut Cursor<'_>, key: &str) -> Result<Array> {
         9 => return c.wrong(format!("key '{key}': nested arrays are not supported")),
         other => return c.wrong(format!("key '{key}' has unknown element type {other}")),
     };
-    let needed = count.checked_mul(size).filter(|n| count <= ARRAY_LIMIT && *n <= c.left());
+    let needed = count
+        .checked_mul(size)
+        .filter(|n| count <= ARRAY_LIMIT && *n <= c.left());
     let Some(needed) = needed else {
-        return c.wrong(format!("key '{key}' claims {count} elements of at least {size} bytes, {} bytes are left", c.left()));
+        return c.wrong(format!(
+            "key '{key}' claims {count} elements of at least {size} bytes, {} bytes are left",
+            c.left()
+        ));
     };
     if kind == 8 {
         let strings = (0..count).map(|_| c.string(key, STRING_LIMIT).map(Text::from));
@@ -283,7 +354,14 @@ fn array(c: &mut Cursor<'_>, key: &str) -> Result<Array> {
     let bytes = c.take(needed)?;
     macro_rules! values {
         ($variant:ident, $ty:ty) => {
-            Array::$variant(bytes.as_chunks::<{ size_of::<$ty>() }>().0.iter().map(|b| <$ty>::from_le_bytes(*b)).collect())
+            Array::$variant(
+                bytes
+                    .as_chunks::<{ size_of::<$ty>() }>()
+                    .0
+                    .iter()
+                    .map(|b| <$ty>::from_le_bytes(*b))
+                    .collect(),
+            )
         };
     }
     Ok(match kind {
@@ -314,15 +392,28 @@ fn tensor_info(c: &mut Cursor<'_>) -> Result<Info> {
     let name = c.identifier("tensor name", NAME_LIMIT)?;
     let dimensions = c.u32()?;
     if dimensions > 4 {
-        return c.wrong(format!("tensor '{name}' has {dimensions} dimensions, at most 4 are possible"));
+        return c.wrong(format!(
+            "tensor '{name}' has {dimensions} dimensions, at most 4 are possible"
+        ));
     }
-    let sizes = (0..dimensions).map(|_| c.u64()).collect::<Result<Vec<_>>>()?;
+    let sizes = (0..dimensions)
+        .map(|_| c.u64())
+        .collect::<Result<Vec<_>>>()?;
     let (id, offset) = (c.u32()?, c.u64()?);
     let Some(block) = BlockType::from_gguf_id(id) else {
-        return c.wrong(format!("tensor '{name}' has type id {id}: {}", unknown_type(id)));
+        return c.wrong(format!(
+            "tensor '{name}' has type id {id}: {}",
+            unknown_type(id)
+        ));
     };
     let bytes = tensor_bytes(c, &name, &sizes, block)?;
-    Ok(Info { name, sizes, block, offset, bytes })
+    Ok(Info {
+        name,
+        sizes,
+        block,
+        offset,
+        bytes,
+    })
 }
 
 fn unknown_type(id: u32) -> &'static str {
@@ -337,14 +428,20 @@ fn unknown_type(id: u32) -> &'static str {
 }
 
 fn tensor_bytes(c: &Cursor<'_>, name: &str, sizes: &[u64], block: BlockType) -> Result<u64> {
-    let total = sizes.iter().try_fold(1u64, |n, size| n.checked_mul(*size)).filter(|n| *n <= i64::MAX as u64);
+    let total = sizes
+        .iter()
+        .try_fold(1u64, |n, size| n.checked_mul(*size))
+        .filter(|n| *n <= i64::MAX as u64);
     let Some(total) = total.filter(|n| *n > 0) else {
         return c.wrong(format!("tensor '{name}' has impossible sizes {sizes:?}"));
     };
     let row = sizes.first().copied().unwrap_or(1);
     let len = block.block_len() as u64;
     if !row.is_multiple_of(len) {
-        return c.wrong(format!("tensor '{name}': a row of {row} values is not a multiple of {len} ({})", block.name()));
+        return c.wrong(format!(
+            "tensor '{name}': a row of {row} values is not a multiple of {len} ({})",
+            block.name()
+        ));
     }
     match (total / len).checked_mul(block.block_bytes() as u64) {
         Some(bytes) => Ok(bytes),
@@ -353,11 +450,20 @@ fn tensor_bytes(c: &Cursor<'_>, name: &str, sizes: &[u64], block: BlockType) -> 
 }
 
 /// Where the tensors lie in the data section; each inside the file, none over another.
-fn place(c: &Cursor<'_>, bytes: &Bytes, metadata: &Metadata, infos: Vec<Info>) -> Result<Vec<Tensor>> {
+fn place(
+    c: &Cursor<'_>,
+    bytes: &Bytes,
+    metadata: &Metadata,
+    infos: Vec<Info>,
+) -> Result<Vec<Tensor>> {
     let alignment = match metadata.get("general.alignment") {
         None => 32,
-        Some(Value::U32(n)) if n.is_power_of_two() && u64::from(*n) <= ALIGNMENT_LIMIT => u64::from(*n),
-        Some(other) => return c.wrong(format!("general.alignment is {other:?}, expected a U32 power of two up to {ALIGNMENT_LIMIT}")),
+        Some(Value::U32(n)) if n.is_power_of_two() && u64::from(*n) <= ALIGNMENT_LIMIT => {
+            u64::from(*n)
+        }
+        Some(other) => return c.wrong(format!(
+            "general.alignment is {other:?}, expected a U32 power of two up to {ALIGNMENT_LIMIT}"
+        )),
     };
     let size = bytes.len() as u64;
     let data = (c.at as u64).next_multiple_of(alignment);
@@ -365,7 +471,10 @@ fn place(c: &Cursor<'_>, bytes: &Bytes, metadata: &Metadata, infos: Vec<Info>) -
     let mut tensors = Vec::with_capacity(infos.len());
     for info in infos {
         if !info.offset.is_multiple_of(alignment) {
-            return c.wrong(format!("tensor '{}': offset {} is not aligned to {alignment}", info.name, info.offset));
+            return c.wrong(format!(
+                "tensor '{}': offset {} is not aligned to {alignment}",
+                info.name, info.offset
+            ));
         }
         let start = data.checked_add(info.offset);
         let end = start.and_then(|s| s.checked_add(info.bytes));
@@ -376,18 +485,26 @@ fn place(c: &Cursor<'_>, bytes: &Bytes, metadata: &Metadata, infos: Vec<Info>) -
                 info.name
             ));
         };
-        let view = bytes.slice(start as usize, info.bytes as usize).expect("the range was just checked");
+        let view = bytes
+            .slice(start as usize, info.bytes as usize)
+            .expect("the range was just checked");
         ranges.push((start, end, tensors.len()));
         tensors.push(Tensor {
             name: info.name,
             shape: info.sizes.iter().rev().map(|n| *n as usize).collect(),
-            storage: Storage::Blocks { block: info.block, bytes: view },
+            storage: Storage::Blocks {
+                block: info.block,
+                bytes: view,
+            },
         });
     }
     ranges.sort_unstable();
     for [(_, end, a), (start, _, b)] in ranges.array_windows() {
         if end > start {
-            return c.wrong(format!("tensors '{}' and '{}' overlap", tensors[*a].name, tensors[*b].name));
+            return c.wrong(format!(
+                "tensors '{}' and '{}' overlap",
+                tensors[*a].name, tensors[*b].name
+            ));
         }
     }
     Ok(tensors)

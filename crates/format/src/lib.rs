@@ -8,7 +8,10 @@ mod bytes;
 mod checkpoint;
 mod error;
 mod gguf;
-#[allow(unsafe_code, reason = "mapping a file is the one thing here that the compiler cannot check")]
+#[allow(
+    unsafe_code,
+    reason = "mapping a file is the one thing here that the compiler cannot check"
+)]
 mod map;
 mod metadata;
 mod mlx;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 /// A value of GGUF metadata.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "each variant is the GGUF value type of that name")]
+#[allow(
+    missing_docs,
+    reason = "each variant is the GGUF value type of that name"
+)]
 pub enum Value {
     U8(u8),
     I8(i8),
@@ -23,7 +26,10 @@ pub enum Value {
 
 /// An array of GGUF metadata. Strings stay bytes: vocabularies hold pieces that are not UTF-8.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "each variant is the GGUF value type of that name")]
+#[allow(
+    missing_docs,
+    reason = "each variant is the GGUF value type of that name"
+)]
 pub enum Array {
     U8(Vec<u8>),
     I8(Vec<i8>),
@@ -135,7 +141,9 @@ impl Metadata {
 
     /// An array of integers of any width that fit.
     pub fn integers(&self, key: &str) -> Option<Vec<i64>> {
-        let Value::Array(array) = self.get(key)? else { return None };
+        let Value::Array(array) = self.get(key)? else {
+            return None;
+        };
         Some(match array {
             Array::U8(l) => l.iter().map(|n| i64::from(*n)).collect(),
             Array::I8(l) => l.iter().map(|n| i64::from(*n)).collect(),
@@ -143,7 +151,10 @@ impl Metadata {
             Array::I16(l) => l.iter().map(|n| i64::from(*n)).collect(),
             Array::U32(l) => l.iter().map(|n| i64::from(*n)).collect(),
             Array::I32(l) => l.iter().map(|n| i64::from(*n)).collect(),
-            Array::U64(l) => l.iter().map(|n| i64::try_from(*n).ok()).collect::<Option<_>>()?,
+            Array::U64(l) => l
+                .iter()
+                .map(|n| i64::try_from(*n).ok())
+                .collect::<Option<_>>()?,
             Array::I64(l) => l.clone(),
             _ => return None,
         })
@@ -151,6 +162,8 @@ impl Metadata {
 
     /// All keys and values, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+        self.entries
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
     }
 }

@@ -16,7 +16,8 @@ impl Affine {
         let read = |bytes: &[u8], i: usize| {
             let n = self.scale_type.block_bytes();
             let mut value = [0.0];
-            self.scale_type.dequantize(&bytes[i * n..(i + 1) * n], &mut value);
+            self.scale_type
+                .dequantize(&bytes[i * n..(i + 1) * n], &mut value);
             value[0]
         };
         let (scales, biases) = (&self.scales[at.clone()], &self.biases[at]);
@@ -38,6 +39,9 @@ impl Affine {
 
     /// Whether this scale type is one that MLX writes.
     pub(crate) fn takes(scale_type: BlockType) -> bool {
-        matches!(scale_type, BlockType::F16 | BlockType::BF16 | BlockType::F32)
+        matches!(
+            scale_type,
+            BlockType::F16 | BlockType::BF16 | BlockType::F32
+        )
     }
 }

@@ -67,27 +67,41 @@ impl SafeTensors {
         };
         let length = u64::from_le_bytes(*length);
         if length > HEADER_LIMIT || length > size - 8 {
-            return Err(wrong(format!("not a safetensors file: a header of {length} bytes in a file of {size}")));
+            return Err(wrong(format!(
+                "not a safetensors file: a header of {length} bytes in a file of {size}"
+            )));
         }
         let start = 8 + length;
-        let header: Header = serde_json::from_slice(&bytes[8..start as usize]).map_err(|e| wrong(format!("the header is not valid: {e}")))?;
+        let header: Header = serde_json::from_slice(&bytes[8..start as usize])
+            .map_err(|e| wrong(format!("the header is not valid: {e}")))?;
         let mut entries = header.0;
         entries.sort_by_key(|(_, entry)| entry.data_offsets);
         let mut at = 0;
-        let mut file = Self { tensors: Vec::with_capacity(entries.len()), index: HashMap::with_capacity(entries.len()) };
+        let mut file = Self {
+            tensors: Vec::with_capacity(entries.len()),
+            index: HashMap::with_capacity(entries.len()),
+        };
         for (name, entry) in entries {
             let (begin, end) = entry.data_offsets;
             if begin != at || end < begin || end > size - start {
-                return Err(wrong(format!("tensor '{name}' lies at {begin}..{end}, expected to begin at {at} and end by {}", size - start)));
+                return Err(wrong(format!(
+                    "tensor '{name}' lies at {begin}..{end}, expected to begin at {at} and end by {}",
+                    size - start
+                )));
             }
             at = end;
-            let view = bytes.slice((start + begin) as usize, (end - begin) as usize).expect("the range was just checked");
+            let view = bytes
+                .slice((start + begin) as usize, (end - begin) as usize)
+                .expect("the range was just checked");
             let tensor = tensor(label, name, &entry, view)?;
             file.index.insert(tensor.name.clone(), file.tensors.len());
             file.tensors.push(tensor);
         }
         if at != size - start {
-            return Err(wrong(format!("the tensors end at {at}, the data at {}: the file is incomplete or damaged", size - start)));
+            return Err(wrong(format!(
+                "the tensors end at {at}, the data at {}: the file is incomplete or damaged",
+                size - start
+            )));
         }
         Ok(file)
     }
@@ -109,16 +123,47 @@ impl SafeTensors {
 }
 
 fn tensor(label: &str, name: String, entry: &Entry, bytes: Bytes) -> Result<Tensor> {
-    let (block, width) = element(&entry.dtype)
-        .ok_or_else(|| Error::invalid(label, format!("tensor '{name}' has type {}, which hearth does not read", entry.dtype)))?;
-    let total = entry.shape.iter().try_fold(width, |n, size| n.checked_mul(*size));
+    let (block, width) = element(&entry.dtype).ok_or_else(|| {
+        Error::invalid(
+            label,
+            format!(
+                "tensor '{name}' has type {}, which hearth does not read",
+                entry.dtype
+            ),
+        )
+    })?;
+    let total = entry
+        .shape
+        .iter()
+        .try_fold(width, |n, size| n.checked_mul(*size));
     if total != Some(bytes.len() as u64) {
-        return Err(Error::invalid(label, format!("tensor '{name}' of {:?} {} does not take {} bytes", entry.shape, entry.dtype, bytes.len())));
+        return Err(Error::invalid(
+            label,
+            format!(
+                "tensor '{name}' of {:?} {} does not take {} bytes",
+                entry.shape,
+                entry.dtype,
+                bytes.len()
+            ),
+        ));
     }
     // A size fits usize: their product with the width was just compared to a mapped length, or one of them is 0.
-    let shape = entry.shape.iter().map(|n| usize::try_from(*n)).collect::<Result<_, _>>();
-    let shape = shape.map_err(|_| Error::invalid(label, format!("tensor '{name}' has impossible sizes {:?}", entry.shape)))?;
-    Ok(Tensor { name, shape, storage: Storage::Blocks { block, bytes } })
+    let shape = entry
+        .shape
+        .iter()
+        .map(|n| usize::try_from(*n))
+        .collect::<Result<_, _>>();
+    let shape = shape.map_err(|_| {
+        Error::invalid(
+            label,
+            format!("tensor '{name}' has impossible sizes {:?}", entry.shape),
+        )
+    })?;
+    Ok(Tensor {
+        name,
+        shape,
+        storage: Storage::Blocks { block, bytes },
+    })
 }
 
 /// The type and bytes of an element. Unsigned types are kept as the signed type of their width: they carry codes,

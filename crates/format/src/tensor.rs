@@ -63,7 +63,12 @@ impl Tensor {
     /// When `row` is not below [`Tensor::rows`] or `out` has another length: the caller's error,
     /// since readers check every size against the file before a `Tensor` exists.
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        assert_eq!(out.len(), self.columns(), "row buffer of tensor {}", self.name);
+        assert_eq!(
+            out.len(),
+            self.columns(),
+            "row buffer of tensor {}",
+            self.name
+        );
         match &self.storage {
             Storage::Blocks { block, bytes } => {
                 let row_bytes = block.row_bytes(out.len());

@@ -13,25 +13,45 @@ pub struct GgufWriter {
 impl GgufWriter {
     /// A file with this metadata and no tensors yet.
     pub fn new(metadata: Metadata) -> Self {
-        Self { metadata, tensors: Vec::new() }
+        Self {
+            metadata,
+            tensors: Vec::new(),
+        }
     }
 
     /// Adds a tensor; `shape` is outermost first.
     ///
     /// # Errors
     /// When `bytes` is not as long as shape and type say, or the name is not usable.
-    pub fn tensor(&mut self, name: &str, shape: &[usize], block: BlockType, bytes: Vec<u8>) -> io::Result<()> {
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        block: BlockType,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
         let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         let columns = shape.last().copied().unwrap_or(1);
         let rows: usize = shape.iter().rev().skip(1).product();
         let expected = rows * block.row_bytes(columns);
         if !columns.is_multiple_of(block.block_len()) || bytes.len() != expected {
-            return invalid(format!("tensor '{name}' of {shape:?} {} takes {expected} bytes, got {}", block.name(), bytes.len()));
+            return invalid(format!(
+                "tensor '{name}' of {shape:?} {} takes {expected} bytes, got {}",
+                block.name(),
+                bytes.len()
+            ));
         }
-        if name.is_empty() || name.len() > 63 || shape.len() > 4 || self.tensors.iter().any(|t| t.0 == name) {
-            return invalid(format!("tensor '{name}': the name must be new and of 1 to 63 bytes, with at most 4 dimensions"));
+        if name.is_empty()
+            || name.len() > 63
+            || shape.len() > 4
+            || self.tensors.iter().any(|t| t.0 == name)
+        {
+            return invalid(format!(
+                "tensor '{name}': the name must be new and of 1 to 63 bytes, with at most 4 dimensions"
+            ));
         }
-        self.tensors.push((name.to_owned(), shape.to_vec(), block, bytes));
+        self.tensors
+            .push((name.to_owned(), shape.to_vec(), block, bytes));
         Ok(())
     }
 
@@ -54,7 +74,10 @@ impl GgufWriter {
         for (name, shape, block, bytes) in &self.tensors {
             string(&mut head, name.as_bytes());
             head.extend((shape.len() as u32).to_le_bytes());
-            shape.iter().rev().for_each(|n| head.extend((*n as u64).to_le_bytes()));
+            shape
+                .iter()
+                .rev()
+                .for_each(|n| head.extend((*n as u64).to_le_bytes()));
             head.extend(block.gguf_id().to_le_bytes());
             head.extend(offset.to_le_bytes());
             offset += (bytes.len() as u64).next_multiple_of(alignment);

@@ -1,13 +1,16 @@
 //! The one program that runs every decoder.
 
 use hearth_compute::{Attend, Backend, Linear, Span};
-use hearth_format::Checkpoint;
+use hearth_format::{Checkpoint, Tensor};
 
 use crate::{
     Error, Result, Settings, Spec, State, families,
     names::Names,
     spec::{Attention, Op},
-    weights::{AttentionWeights, BlockWeights, ExpertWeights, FeedForwardWeights, Loader, OpWeights, Weights},
+    weights::{
+        AttentionWeights, BlockWeights, ExpertWeights, FeedForwardWeights, Loader, OpWeights,
+        Weights,
+    },
 };
 
 /// What the caller decides when a model is loaded.
@@ -37,7 +40,6 @@ pub struct Run<'a, B: Backend> {
 }
 
 /// Buffers of a step, kept between steps so that nothing is allocated in the loop.
-#[derive(Default)]
 pub struct Workspace<B: Backend> {
     x: B::Buffer,
     normed: B::Buffer,
@@ -49,12 +51,30 @@ pub struct Workspace<B: Backend> {
     logits: B::Buffer,
 }
 
+// Derived, it would ask for `B: Default`.
+impl<B: Backend> Default for Workspace<B> {
+    fn default() -> Self {
+        let new = B::Buffer::default;
+        Self {
+            x: new(),
+            normed: new(),
+            q: new(),
+            k: new(),
+            v: new(),
+            mixed: new(),
+            result: new(),
+            logits: new(),
+        }
+    }
+}
+
 /// A loaded model.
 pub struct Model<B: Backend> {
     backend: B,
     spec: Spec,
     weights: Weights<B>,
     attends: Vec<Attend<B::Vector>>,
+    decode_bytes: u64,
 }
 
 impl<B: Backend> Model<B> {
@@ -67,10 +87,25 @@ impl<B: Backend> Model<B> {
         let settings = Settings::new(checkpoint, options.context_limit)?;
         let family = families::find(&settings)?;
         let spec = (family.spec)(&settings)?;
-        let loader = Loader { names: Names::new(checkpoint, family.names), backend: &backend };
+        let loader = Loader {
+            names: Names::new(checkpoint, family.names),
+            backend: &backend,
+        };
         let weights = loader.load(&spec)?;
         let attends = attentions(&spec).map(attend).collect();
-        Ok(Self { backend, spec, weights, attends })
+        let decode_bytes = decode_bytes(checkpoint, &spec);
+        Ok(Self {
+            backend,
+            spec,
+            weights,
+            attends,
+            decode_bytes,
+        })
+    }
+
+    /// Bytes of weights that one token of one sequence reads: what bounds the speed of decode.
+    pub fn decode_bytes(&self) -> u64 {
+        self.decode_bytes
     }
 
     /// What the model is.
@@ -86,12 +121,20 @@ impl<B: Backend> Model<B> {
     /// The state of a new sequence.
     pub fn state(&self) -> State<B> {
         let cache = |a: &Attention| self.backend.cache(a.kv_heads, a.key_dim, a.value_dim);
-        State { caches: attentions(&self.spec).map(cache).collect(), position: 0 }
+        State {
+            caches: attentions(&self.spec).map(cache).collect(),
+            position: 0,
+        }
     }
 
     /// Bytes that the state of one sequence takes for `positions` tokens.
     pub fn state_bytes(&self, positions: usize) -> usize {
-        attentions(&self.spec).map(|a| self.backend.cache_bytes(a.kv_heads, a.key_dim, a.value_dim, positions)).sum()
+        attentions(&self.spec)
+            .map(|a| {
+                self.backend
+                    .cache_bytes(a.kv_heads, a.key_dim, a.value_dim, positions)
+            })
+            .sum()
     }
 
     /// Feeds tokens to any number of sequences, reading the weights once. Returns the logits asked for, one
@@ -102,7 +145,10 @@ impl<B: Backend> Model<B> {
     pub fn step(&self, work: &mut Workspace<B>, runs: &mut [Run<'_, B>]) -> Result<Vec<Vec<f32>>> {
         let ids: Vec<u32> = runs.iter().flat_map(|run| run.tokens).copied().collect();
         if let Some(&id) = ids.iter().find(|id| **id as usize >= self.spec.vocab) {
-            return Err(Error::Token { id, vocab: self.spec.vocab });
+            return Err(Error::Token {
+                id,
+                vocab: self.spec.vocab,
+            });
         }
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -113,16 +159,38 @@ impl<B: Backend> Model<B> {
             .map(|run| {
                 let start = rows;
                 rows += run.tokens.len();
-                Span { rows: start..rows, first_position: run.state.position }
+                Span {
+                    rows: start..rows,
+                    first_position: run.state.position,
+                }
             })
             .collect();
-        let positions: Vec<u32> = spans.iter().flat_map(|s| (s.first_position as u32..).take(s.rows.len())).collect();
+        let positions: Vec<u32> = spans
+            .iter()
+            .flat_map(|s| (s.first_position as u32..).take(s.rows.len()))
+            .collect();
 
-        self.backend.embed(&self.weights.embedding, &ids, self.spec.embedding_scale, &mut work.x);
+        self.backend.embed(
+            &self.weights.embedding,
+            &ids,
+            self.spec.embedding_scale,
+            &mut work.x,
+        );
         let mut cache = 0;
         for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
             for (block, weights) in layer.blocks.iter().zip(weights) {
-                self.block(work, &block.op, weights, block.residual, &mut StepView { runs, spans: &spans, positions: &positions, cache: &mut cache });
+                self.block(
+                    work,
+                    &block.op,
+                    weights,
+                    block.residual,
+                    &mut StepView {
+                        runs,
+                        spans: &spans,
+                        positions: &positions,
+                        cache: &mut cache,
+                    },
+                );
             }
         }
         for run in runs.iter_mut() {
@@ -131,7 +199,14 @@ impl<B: Backend> Model<B> {
         Ok(self.logits(work, runs, &spans))
     }
 
-    fn block(&self, work: &mut Workspace<B>, op: &Op, weights: &BlockWeights<B>, residual: f32, step: &mut StepView<'_, '_, B>) {
+    fn block(
+        &self,
+        work: &mut Workspace<B>,
+        op: &Op,
+        weights: &BlockWeights<B>,
+        residual: f32,
+        step: &mut StepView<'_, '_, B>,
+    ) {
         let backend = &self.backend;
         match &weights.before {
             Some(norm) => backend.norm(norm, &work.x, &mut work.normed),
@@ -139,7 +214,9 @@ impl<B: Backend> Model<B> {
         }
         match (op, &weights.op) {
             (Op::Attention(a), OpWeights::Attention(w)) => self.attention(work, a, w, step),
-            (Op::FeedForward(f), OpWeights::FeedForward(w)) => self.feed_forward(work, f.activation, w),
+            (Op::FeedForward(f), OpWeights::FeedForward(w)) => {
+                self.feed_forward(work, f.activation, w)
+            }
             (Op::Experts(e), OpWeights::Experts(w)) => self.experts(work, &e.router, w),
             _ => unreachable!("weights are loaded by the op they belong to"),
         }
@@ -149,14 +226,43 @@ impl<B: Backend> Model<B> {
         backend.add(&mut work.x, &work.result, residual);
     }
 
-    fn attention(&self, work: &mut Workspace<B>, a: &Attention, w: &AttentionWeights<B>, step: &mut StepView<'_, '_, B>) {
+    fn attention(
+        &self,
+        work: &mut Workspace<B>,
+        a: &Attention,
+        w: &AttentionWeights<B>,
+        step: &mut StepView<'_, '_, B>,
+    ) {
         let backend = &self.backend;
-        let Workspace { normed, q, k, v, mixed, result, .. } = work;
-        backend.linear(normed, &mut [
-            Linear { weight: &w.q.matrix, bias: w.q.bias.as_ref(), out: q },
-            Linear { weight: &w.k.matrix, bias: w.k.bias.as_ref(), out: k },
-            Linear { weight: &w.v.matrix, bias: w.v.bias.as_ref(), out: v },
-        ]);
+        let Workspace {
+            normed,
+            q,
+            k,
+            v,
+            mixed,
+            result,
+            ..
+        } = work;
+        backend.linear(
+            normed,
+            &mut [
+                Linear {
+                    weight: &w.q.matrix,
+                    bias: w.q.bias.as_ref(),
+                    out: q,
+                },
+                Linear {
+                    weight: &w.k.matrix,
+                    bias: w.k.bias.as_ref(),
+                    out: k,
+                },
+                Linear {
+                    weight: &w.v.matrix,
+                    bias: w.v.bias.as_ref(),
+                    out: v,
+                },
+            ],
+        );
         if let Some((query, key)) = &w.head_norms {
             backend.norm_in_place(query, q);
             backend.norm_in_place(key, k);
@@ -170,29 +276,93 @@ impl<B: Backend> Model<B> {
         for (run, span) in step.runs.iter_mut().zip(step.spans) {
             backend.store(&mut run.state.caches[index], span, k, v);
         }
-        let caches: Vec<(Span, &B::Cache)> = step.spans.iter().cloned().zip(step.runs.iter().map(|run| &run.state.caches[index])).collect();
+        let caches: Vec<(Span, &B::Cache)> = step
+            .spans
+            .iter()
+            .cloned()
+            .zip(step.runs.iter().map(|run| &run.state.caches[index]))
+            .collect();
         backend.attend(&self.attends[index], &caches, q, mixed);
-        backend.linear(mixed, &mut [Linear { weight: &w.out.matrix, bias: w.out.bias.as_ref(), out: result }]);
+        backend.linear(
+            mixed,
+            &mut [Linear {
+                weight: &w.out.matrix,
+                bias: w.out.bias.as_ref(),
+                out: result,
+            }],
+        );
     }
 
-    fn feed_forward(&self, work: &mut Workspace<B>, activation: hearth_compute::Activation, w: &FeedForwardWeights<B>) {
-        let Workspace { normed, q: gate, k: up, result, .. } = work;
-        self.backend.linear(normed, &mut [
-            Linear { weight: &w.gate.matrix, bias: w.gate.bias.as_ref(), out: gate },
-            Linear { weight: &w.up.matrix, bias: w.up.bias.as_ref(), out: up },
-        ]);
+    fn feed_forward(
+        &self,
+        work: &mut Workspace<B>,
+        activation: hearth_compute::Activation,
+        w: &FeedForwardWeights<B>,
+    ) {
+        let Workspace {
+            normed,
+            q: gate,
+            k: up,
+            result,
+            ..
+        } = work;
+        self.backend.linear(
+            normed,
+            &mut [
+                Linear {
+                    weight: &w.gate.matrix,
+                    bias: w.gate.bias.as_ref(),
+                    out: gate,
+                },
+                Linear {
+                    weight: &w.up.matrix,
+                    bias: w.up.bias.as_ref(),
+                    out: up,
+                },
+            ],
+        );
         self.backend.activate(activation, gate, Some(up));
-        self.backend.linear(gate, &mut [Linear { weight: &w.down.matrix, bias: w.down.bias.as_ref(), out: result }]);
+        self.backend.linear(
+            gate,
+            &mut [Linear {
+                weight: &w.down.matrix,
+                bias: w.down.bias.as_ref(),
+                out: result,
+            }],
+        );
     }
 
-    fn experts(&self, work: &mut Workspace<B>, router: &hearth_compute::Router, w: &ExpertWeights<B>) {
-        let Workspace { normed, q: scores, result, .. } = work;
-        self.backend.linear(normed, &mut [Linear { weight: &w.router.matrix, bias: w.router.bias.as_ref(), out: scores }]);
-        self.backend.experts(router, &w.experts, scores, normed, result);
+    fn experts(
+        &self,
+        work: &mut Workspace<B>,
+        router: &hearth_compute::Router,
+        w: &ExpertWeights<B>,
+    ) {
+        let Workspace {
+            normed,
+            q: scores,
+            result,
+            ..
+        } = work;
+        self.backend.linear(
+            normed,
+            &mut [Linear {
+                weight: &w.router.matrix,
+                bias: w.router.bias.as_ref(),
+                out: scores,
+            }],
+        );
+        self.backend
+            .experts(router, &w.experts, scores, normed, result);
     }
 
     /// The final norm and the head, for the rows asked for only.
-    fn logits(&self, work: &mut Workspace<B>, runs: &[Run<'_, B>], spans: &[Span]) -> Vec<Vec<f32>> {
+    fn logits(
+        &self,
+        work: &mut Workspace<B>,
+        runs: &[Run<'_, B>],
+        spans: &[Span],
+    ) -> Vec<Vec<f32>> {
         let wanted = |(run, span): (&Run<'_, B>, &Span)| match run.logits {
             Logits::None => span.rows.end..span.rows.end,
             Logits::Last(n) => span.rows.end - n.min(span.rows.len())..span.rows.end,
@@ -208,11 +378,22 @@ impl<B: Backend> Model<B> {
             Some(head) => (&head.matrix, head.bias.as_ref()),
             None => (&self.weights.embedding, None),
         };
-        backend.linear(&work.mixed, &mut [Linear { weight, bias, out: &mut work.logits }]);
+        backend.linear(
+            &work.mixed,
+            &mut [Linear {
+                weight,
+                bias,
+                out: &mut work.logits,
+            }],
+        );
         if output.scale != 1.0 || output.soft_cap.is_some() {
             backend.scale(&mut work.logits, output.scale, output.soft_cap);
         }
-        backend.read(&work.logits).chunks_exact(self.spec.vocab).map(<[f32]>::to_vec).collect()
+        backend
+            .read(&work.logits)
+            .chunks_exact(self.spec.vocab)
+            .map(<[f32]>::to_vec)
+            .collect()
     }
 }
 
@@ -225,11 +406,39 @@ struct StepView<'a, 'b, B: Backend> {
     cache: &'a mut usize,
 }
 
+/// All weights, but of an embedding that is no head a row only, and of experts the share that is used.
+fn decode_bytes(checkpoint: &Checkpoint, spec: &Spec) -> u64 {
+    let used = spec
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.blocks)
+        .find_map(|block| match &block.op {
+            Op::Experts(e) => Some(e.router.used as f64 / e.count as f64),
+            _ => None,
+        });
+    let share = |tensor: &Tensor| match used {
+        Some(share) if tensor.shape.len() == 3 || tensor.name.contains(".experts.") => share,
+        _ if !spec.output.tied && is_embedding(&tensor.name) => 1.0 / tensor.rows().max(1) as f64,
+        _ => 1.0,
+    };
+    checkpoint
+        .tensors()
+        .map(|tensor| (tensor.stored_bytes() as f64 * share(tensor)) as u64)
+        .sum()
+}
+
+fn is_embedding(name: &str) -> bool {
+    name == "token_embd.weight" || name.ends_with("embed_tokens.weight")
+}
+
 fn attentions(spec: &Spec) -> impl Iterator<Item = &Attention> {
-    spec.layers.iter().flat_map(|layer| &layer.blocks).filter_map(|block| match &block.op {
-        Op::Attention(attention) => Some(attention),
-        _ => None,
-    })
+    spec.layers
+        .iter()
+        .flat_map(|layer| &layer.blocks)
+        .filter_map(|block| match &block.op {
+            Op::Attention(attention) => Some(attention),
+            _ => None,
+        })
 }
 
 fn attend<V>(a: &Attention) -> Attend<V> {

@@ -6,7 +6,7 @@
 use hearth_format::{Checkpoint, Source, Tensor};
 
 /// `(role, module path)` of a family.
-pub type Table = &'static [(&'static str, &'static str)];
+pub(crate) type Table = &'static [(&'static str, &'static str)];
 
 /// Module paths that most families share, inside a layer.
 const LAYER: Table = &[
@@ -34,7 +34,12 @@ const LAYER: Table = &[
 const WHOLE: Table = &[("token_embd", "embed_tokens"), ("output_norm", "norm")];
 
 /// Where the decoder's modules may hang.
-const PREFIXES: [&str; 4] = ["model.", "model.language_model.", "language_model.model.", ""];
+const PREFIXES: [&str; 4] = [
+    "model.",
+    "model.language_model.",
+    "language_model.model.",
+    "",
+];
 
 /// Finds tensors by role.
 pub(crate) struct Names<'a> {
@@ -47,9 +52,17 @@ impl<'a> Names<'a> {
     pub(crate) fn new(checkpoint: &'a Checkpoint, own: Table) -> Self {
         let prefix = PREFIXES
             .into_iter()
-            .find(|p| checkpoint.tensor(&format!("{p}embed_tokens.weight")).is_some())
+            .find(|p| {
+                checkpoint
+                    .tensor(&format!("{p}embed_tokens.weight"))
+                    .is_some()
+            })
             .unwrap_or(PREFIXES[0]);
-        Self { checkpoint, own, prefix }
+        Self {
+            checkpoint,
+            own,
+            prefix,
+        }
     }
 
     /// The full name of a weight; `layer` is `None` for those outside the layers, `part` is `weight` or `bias`.
@@ -59,11 +72,21 @@ impl<'a> Names<'a> {
             (Source::Gguf, None) => format!("{role}.{part}"),
             (Source::HuggingFace, None) if role == "output" => self.head(part),
             (Source::HuggingFace, _) => {
-                let rows = self.own.iter().chain(if layer.is_some() { LAYER } else { WHOLE });
-                let path = rows.into_iter().find(|(r, _)| *r == role).map_or(role, |(_, path)| path);
+                let rows = self
+                    .own
+                    .iter()
+                    .chain(if layer.is_some() { LAYER } else { WHOLE });
+                let path = rows
+                    .into_iter()
+                    .find(|(r, _)| *r == role)
+                    .map_or(role, |(_, path)| path);
                 let layers = layer.map_or(String::new(), |i| format!("layers.{i}."));
                 // Stacked experts are parameters, not modules: they have no `.weight`.
-                let part = if role == "ffn_gate_up_exps" { String::new() } else { format!(".{part}") };
+                let part = if role == "ffn_gate_up_exps" {
+                    String::new()
+                } else {
+                    format!(".{part}")
+                };
                 format!("{}{layers}{path}{part}", self.prefix)
             }
         }
@@ -71,8 +94,15 @@ impl<'a> Names<'a> {
 
     /// The head hangs beside the decoder, not inside it.
     fn head(&self, part: &str) -> String {
-        let beside = format!("{}lm_head.{part}", self.prefix.strip_suffix("model.").unwrap_or(""));
-        if self.checkpoint.tensor(&beside).is_some() { beside } else { format!("lm_head.{part}") }
+        let beside = format!(
+            "{}lm_head.{part}",
+            self.prefix.strip_suffix("model.").unwrap_or("")
+        );
+        if self.checkpoint.tensor(&beside).is_some() {
+            beside
+        } else {
+            format!("lm_head.{part}")
+        }
     }
 
     /// The tensor of a role, if the checkpoint has it.

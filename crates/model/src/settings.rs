@@ -28,16 +28,23 @@ impl<'a> Settings<'a> {
             .iter()
             .find_map(|key| root.get(key).filter(|v| v.is_object()))
             .unwrap_or(root);
-        let mut settings = Self { checkpoint, architecture: String::new(), context_limit, config };
+        let mut settings = Self {
+            checkpoint,
+            architecture: String::new(),
+            context_limit,
+            config,
+        };
         settings.architecture = match checkpoint.source {
             Source::Gguf => match checkpoint.metadata().get("general.architecture") {
                 Some(Value::String(text)) => String::from_utf8_lossy(text).into_owned(),
                 _ => return Err(settings.missing("general.architecture")),
             },
-            Source::HuggingFace => match config.get("model_type").or_else(|| root.get("model_type")) {
-                Some(Json::String(text)) => text.clone(),
-                _ => return Err(settings.missing("model_type")),
-            },
+            Source::HuggingFace => {
+                match config.get("model_type").or_else(|| root.get("model_type")) {
+                    Some(Json::String(text)) => text.clone(),
+                    _ => return Err(settings.missing("model_type")),
+                }
+            }
         };
         Ok(settings)
     }
@@ -56,18 +63,31 @@ impl<'a> Settings<'a> {
 
     /// A finite number.
     pub fn float(&self, gguf: &str, hf: &[&str]) -> Result<Option<f32>> {
-        self.scalar(gguf, hf, "a finite number", |n| (n as f32).is_finite().then_some(n as f32))
+        self.scalar(gguf, hf, "a finite number", |n| {
+            (n as f32).is_finite().then_some(n as f32)
+        })
     }
 
     /// An integer that must be there and inside `range`.
-    pub fn count(&self, gguf: &str, hf: &[&str], range: std::ops::RangeInclusive<usize>) -> Result<usize> {
+    pub fn count(
+        &self,
+        gguf: &str,
+        hf: &[&str],
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<usize> {
         let key = self.key(gguf, hf);
         let value = self.integer(gguf, hf)?.ok_or_else(|| self.missing(&key))?;
         self.check_range(&key, value, range)
     }
 
     /// The same with a default.
-    pub fn count_or(&self, gguf: &str, hf: &[&str], default: usize, range: std::ops::RangeInclusive<usize>) -> Result<usize> {
+    pub fn count_or(
+        &self,
+        gguf: &str,
+        hf: &[&str],
+        default: usize,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<usize> {
         let value = self.integer(gguf, hf)?.unwrap_or(default);
         self.check_range(&self.key(gguf, hf), value, range)
     }
@@ -89,7 +109,11 @@ impl<'a> Settings<'a> {
 
     /// A text of GGUF metadata.
     pub fn gguf_text(&self, key: &str) -> Option<String> {
-        match self.checkpoint.metadata().get(&format!("{}.{key}", self.architecture))? {
+        match self
+            .checkpoint
+            .metadata()
+            .get(&format!("{}.{key}", self.architecture))?
+        {
             Value::String(text) => Some(String::from_utf8_lossy(text).into_owned()),
             _ => None,
         }
@@ -97,7 +121,9 @@ impl<'a> Settings<'a> {
 
     /// The values of a GGUF tensor, such as rope divisors.
     pub fn gguf_values(&self, tensor: &str) -> Option<Vec<f32>> {
-        self.checkpoint.tensor(tensor).map(hearth_format::Tensor::to_f32)
+        self.checkpoint
+            .tensor(tensor)
+            .map(hearth_format::Tensor::to_f32)
     }
 
     /// An error that names the setting in this checkpoint's form.
@@ -111,7 +137,10 @@ impl<'a> Settings<'a> {
     }
 
     fn missing(&self, key: &str) -> Error {
-        Error::MissingSetting { place: self.checkpoint.label().to_owned(), key: key.to_owned() }
+        Error::MissingSetting {
+            place: self.checkpoint.label().to_owned(),
+            key: key.to_owned(),
+        }
     }
 
     fn key(&self, gguf: &str, hf: &[&str]) -> String {
@@ -121,14 +150,29 @@ impl<'a> Settings<'a> {
         }
     }
 
-    fn check_range(&self, key: &str, value: usize, range: std::ops::RangeInclusive<usize>) -> Result<usize> {
+    fn check_range(
+        &self,
+        key: &str,
+        value: usize,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<usize> {
         if range.contains(&value) {
             return Ok(value);
         }
-        Err(self.wrong(key, value, format!("a number from {} to {}", range.start(), range.end())))
+        Err(self.wrong(
+            key,
+            value,
+            format!("a number from {} to {}", range.start(), range.end()),
+        ))
     }
 
-    fn scalar<T>(&self, gguf: &str, hf: &[&str], expected: &str, take: impl Fn(f64) -> Option<T>) -> Result<Option<T>> {
+    fn scalar<T>(
+        &self,
+        gguf: &str,
+        hf: &[&str],
+        expected: &str,
+        take: impl Fn(f64) -> Option<T>,
+    ) -> Result<Option<T>> {
         let key = self.key(gguf, hf);
         let number = match self.checkpoint.source {
             Source::Gguf => match self.checkpoint.metadata().get(&key) {
@@ -141,7 +185,10 @@ impl<'a> Settings<'a> {
             },
         };
         let found = || number.map_or_else(|| "not a number".to_owned(), |n| n.to_string());
-        number.and_then(take).map(Some).ok_or_else(|| self.wrong(&key, found(), expected))
+        number
+            .and_then(take)
+            .map(Some)
+            .ok_or_else(|| self.wrong(&key, found(), expected))
     }
 }
 

@@ -11,7 +11,10 @@ pub struct State<B: Backend> {
 
 impl<B: Backend> Clone for State<B> {
     fn clone(&self) -> Self {
-        Self { caches: self.caches.clone(), position: self.position }
+        Self {
+            caches: self.caches.clone(),
+            position: self.position,
+        }
     }
 }
 
@@ -29,7 +32,9 @@ impl<B: Backend> State<B> {
     /// Forgets all tokens from `len` on; a longer `len` changes nothing.
     pub fn truncate(&mut self, backend: &B, len: usize) {
         if len < self.position {
-            self.caches.iter_mut().for_each(|cache| backend.truncate(cache, len));
+            self.caches
+                .iter_mut()
+                .for_each(|cache| backend.truncate(cache, len));
             self.position = len;
         }
     }

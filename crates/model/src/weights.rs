@@ -66,12 +66,18 @@ impl<B: Backend> Loader<'_, B> {
         let embedding = self.matrix(None, "token_embd", &[spec.vocab, spec.width])?;
         let layers = spec.layers.iter().enumerate().map(|(i, layer)| {
             let blocks = layer.blocks.iter().map(|block| {
-                let norm = |n: &Option<NormSpec>| n.as_ref().map(|n| self.norm(Some(i), n, spec.width)).transpose();
+                let norm = |n: &Option<NormSpec>| {
+                    n.as_ref()
+                        .map(|n| self.norm(Some(i), n, spec.width))
+                        .transpose()
+                };
                 Ok(BlockWeights {
                     before: norm(&block.before)?,
                     op: match &block.op {
                         Op::Attention(a) => OpWeights::Attention(self.attention(i, spec.width, a)?),
-                        Op::FeedForward(f) => OpWeights::FeedForward(self.feed_forward(i, spec.width, f)?),
+                        Op::FeedForward(f) => {
+                            OpWeights::FeedForward(self.feed_forward(i, spec.width, f)?)
+                        }
                         Op::Experts(e) => OpWeights::Experts(self.experts(i, spec.width, e)?),
                     },
                     after: norm(&block.after)?,
@@ -83,33 +89,70 @@ impl<B: Backend> Loader<'_, B> {
             embedding,
             layers: layers.collect::<Result<_>>()?,
             norm: self.norm(None, &spec.output.norm, spec.width)?,
-            head: (!spec.output.tied).then(|| self.projection(None, "output", spec.vocab, spec.width)).transpose()?,
+            head: (!spec.output.tied)
+                .then(|| self.projection(None, "output", spec.vocab, spec.width))
+                .transpose()?,
         })
     }
 
     fn attention(&self, layer: usize, width: usize, a: &Attention) -> Result<AttentionWeights<B>> {
-        let (q, k, v) = (a.heads * a.key_dim, a.kv_heads * a.key_dim, a.kv_heads * a.value_dim);
-        let [q, k, v] = self.fused(Some(layer), "attn_qkv", [("attn_q", q), ("attn_k", k), ("attn_v", v)], width)?;
+        let (q, k, v) = (
+            a.heads * a.key_dim,
+            a.kv_heads * a.key_dim,
+            a.kv_heads * a.value_dim,
+        );
+        let [q, k, v] = self.fused(
+            Some(layer),
+            "attn_qkv",
+            [("attn_q", q), ("attn_k", k), ("attn_v", v)],
+            width,
+        )?;
         let out = self.projection(Some(layer), "attn_output", width, a.heads * a.value_dim)?;
         let head_norms = a.head_norms.as_ref().map(|(q, k)| {
-            Ok::<_, Error>((self.norm(Some(layer), q, a.key_dim)?, self.norm(Some(layer), k, a.key_dim)?))
+            Ok::<_, Error>((
+                self.norm(Some(layer), q, a.key_dim)?,
+                self.norm(Some(layer), k, a.key_dim)?,
+            ))
         });
-        Ok(AttentionWeights { q, k, v, out, head_norms: head_norms.transpose()? })
+        Ok(AttentionWeights {
+            q,
+            k,
+            v,
+            out,
+            head_norms: head_norms.transpose()?,
+        })
     }
 
-    fn feed_forward(&self, layer: usize, width: usize, f: &FeedForward) -> Result<FeedForwardWeights<B>> {
+    fn feed_forward(
+        &self,
+        layer: usize,
+        width: usize,
+        f: &FeedForward,
+    ) -> Result<FeedForwardWeights<B>> {
         // GGUF files of fused families keep gate and up in `ffn_up`, without an `ffn_gate`.
-        let gguf_fused = self.names.is_gguf() && self.names.find(Some(layer), "ffn_gate", "weight").is_none();
+        let gguf_fused =
+            self.names.is_gguf() && self.names.find(Some(layer), "ffn_gate", "weight").is_none();
         let fused = if gguf_fused { "ffn_up" } else { "ffn_gate_up" };
-        let [gate, up] = self.fused(Some(layer), fused, [("ffn_gate", f.inner), ("ffn_up", f.inner)], width)?;
-        Ok(FeedForwardWeights { gate, up, down: self.projection(Some(layer), "ffn_down", width, f.inner)? })
+        let [gate, up] = self.fused(
+            Some(layer),
+            fused,
+            [("ffn_gate", f.inner), ("ffn_up", f.inner)],
+            width,
+        )?;
+        Ok(FeedForwardWeights {
+            gate,
+            up,
+            down: self.projection(Some(layer), "ffn_down", width, f.inner)?,
+        })
     }
 
     fn experts(&self, layer: usize, width: usize, e: &Experts) -> Result<ExpertWeights<B>> {
         let (gate, up) = match self.names.find(Some(layer), "ffn_gate_up_exps", "weight") {
             Some(both) => {
                 self.check(both, &[e.count, 2 * e.inner, width])?;
-                let half = |second: usize| self.slices(both, e.count, 2 * e.inner, second * e.inner, e.inner);
+                let half = |second: usize| {
+                    self.slices(both, e.count, 2 * e.inner, second * e.inner, e.inner)
+                };
                 (half(0)?, half(1)?)
             }
             None => (
@@ -129,7 +172,14 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     /// One matrix per expert, from one stacked tensor or from a tensor each.
-    fn expert_matrices(&self, layer: usize, role: &str, count: usize, rows: usize, columns: usize) -> Result<Vec<B::Matrix>> {
+    fn expert_matrices(
+        &self,
+        layer: usize,
+        role: &str,
+        count: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Vec<B::Matrix>> {
         let name = self.names.name(Some(layer), role, "weight");
         if !name.contains("{}") {
             let stacked = self.require(Some(layer), role, &[count, rows, columns])?;
@@ -137,7 +187,10 @@ impl<B: Backend> Loader<'_, B> {
         }
         let one = |expert: usize| {
             let name = name.replace("{}", &expert.to_string());
-            let tensor = self.names.tensor(&name).ok_or_else(|| self.missing(name, &[rows, columns]))?;
+            let tensor = self
+                .names
+                .tensor(&name)
+                .ok_or_else(|| self.missing(name, &[rows, columns]))?;
             self.check(tensor, &[rows, columns])?;
             Ok(self.backend.matrix(tensor, 0..rows)?)
         };
@@ -145,37 +198,72 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     /// Rows `first..first + rows` of each of `count` matrices of `step` rows, stacked in one tensor.
-    fn slices(&self, tensor: &Tensor, count: usize, step: usize, first: usize, rows: usize) -> Result<Vec<B::Matrix>> {
-        let part = |i: usize| Ok(self.backend.matrix(tensor, i * step + first..i * step + first + rows)?);
+    fn slices(
+        &self,
+        tensor: &Tensor,
+        count: usize,
+        step: usize,
+        first: usize,
+        rows: usize,
+    ) -> Result<Vec<B::Matrix>> {
+        let part = |i: usize| {
+            Ok(self
+                .backend
+                .matrix(tensor, i * step + first..i * step + first + rows)?)
+        };
         (0..count).map(part).collect()
     }
 
     /// Projections of one input, stored apart or as the rows of one matrix.
-    fn fused<const N: usize>(&self, layer: Option<usize>, fused: &str, parts: [(&str, usize); N], columns: usize) -> Result<[Projection<B>; N]> {
+    fn fused<const N: usize>(
+        &self,
+        layer: Option<usize>,
+        fused: &str,
+        parts: [(&str, usize); N],
+        columns: usize,
+    ) -> Result<[Projection<B>; N]> {
         let total = parts.iter().map(|(_, rows)| rows).sum();
         let mut first = 0;
         let mut taken = Vec::with_capacity(N);
-        let whole = self.names.find(layer, fused, "weight").filter(|t| t.rows() == total || self.names.find(layer, parts[0].0, "weight").is_none());
+        let whole = self.names.find(layer, fused, "weight").filter(|t| {
+            t.rows() == total || self.names.find(layer, parts[0].0, "weight").is_none()
+        });
         if let Some(t) = whole {
             self.check(t, &[total, columns])?;
         }
-        let bias = self.bias(layer, fused, total).filter(|_| whole.is_some()).transpose()?;
+        let bias = self
+            .bias(layer, fused, total)
+            .filter(|_| whole.is_some())
+            .transpose()?;
         for (role, rows) in parts {
             taken.push(match whole {
                 Some(tensor) => Projection {
                     matrix: self.backend.matrix(tensor, first..first + rows)?,
-                    bias: bias.as_ref().map(|b| self.backend.vector(b[first..first + rows].to_vec())),
+                    bias: bias
+                        .as_ref()
+                        .map(|b| self.backend.vector(b[first..first + rows].to_vec())),
                 },
                 None => self.projection(layer, role, rows, columns)?,
             });
             first += rows;
         }
-        Ok(taken.try_into().unwrap_or_else(|_| unreachable!("one projection per part")))
+        Ok(taken
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("one projection per part")))
     }
 
-    fn projection(&self, layer: Option<usize>, role: &str, rows: usize, columns: usize) -> Result<Projection<B>> {
+    fn projection(
+        &self,
+        layer: Option<usize>,
+        role: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Projection<B>> {
         let bias = self.bias(layer, role, rows).transpose()?;
-        Ok(Projection { matrix: self.matrix(layer, role, &[rows, columns])?, bias: bias.map(|b| self.backend.vector(b)) })
+        Ok(Projection {
+            matrix: self.matrix(layer, role, &[rows, columns])?,
+            bias: bias.map(|b| self.backend.vector(b)),
+        })
     }
 
     fn bias(&self, layer: Option<usize>, role: &str, rows: usize) -> Option<Result<Vec<f32>>> {
@@ -205,19 +293,32 @@ impl<B: Backend> Loader<'_, B> {
 
     fn require(&self, layer: Option<usize>, role: &str, shape: &[usize]) -> Result<&Tensor> {
         let tensor = self.names.find(layer, role, "weight");
-        let tensor = tensor.ok_or_else(|| self.missing(self.names.name(layer, role, "weight"), shape))?;
+        let tensor =
+            tensor.ok_or_else(|| self.missing(self.names.name(layer, role, "weight"), shape))?;
         self.check(tensor, shape)?;
         Ok(tensor)
     }
 
     fn missing(&self, tensor: String, expected: &[usize]) -> Error {
-        Error::MissingTensor { place: self.names.place().to_owned(), tensor, expected: expected.to_vec() }
+        Error::MissingTensor {
+            place: self.names.place().to_owned(),
+            tensor,
+            expected: expected.to_vec(),
+        }
     }
 
     fn check(&self, tensor: &Tensor, expected: &[usize]) -> Result<()> {
         // Writers drop or add sizes of 1; what counts is the order of the others.
-        let plain = |shape: &[usize]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
-        if plain(&tensor.shape) == plain(expected) && tensor.columns() == *expected.last().unwrap_or(&1) {
+        let plain = |shape: &[usize]| {
+            shape
+                .iter()
+                .copied()
+                .filter(|n| *n != 1)
+                .collect::<Vec<_>>()
+        };
+        if plain(&tensor.shape) == plain(expected)
+            && tensor.columns() == *expected.last().unwrap_or(&1)
+        {
             return Ok(());
         }
         Err(Error::Shape {

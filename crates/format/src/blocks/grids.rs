@@ -18,7 +18,8 @@ pub(super) struct Grids {
 }
 
 pub(super) static GRIDS: LazyLock<Grids> = LazyLock::new(|| {
-    let file: Value = serde_json::from_str(include_str!("iq_grids.json")).expect("the embedded grids are JSON");
+    let file: Value =
+        serde_json::from_str(include_str!("iq_grids.json")).expect("the embedded grids are JSON");
     Grids {
         iq1s: spread(&file["iq1s_grid"]),
         iq2xxs: spread(&file["iq2xxs_grid"]),
@@ -30,12 +31,31 @@ pub(super) static GRIDS: LazyLock<Grids> = LazyLock::new(|| {
 });
 
 fn spread<const DIM: usize>(grid: &Value) -> Vec<[i8; DIM]> {
-    let number = |key: &str| grid[key].as_u64().expect("the embedded grids name their sizes") as usize;
-    let levels: Vec<i8> = grid["levels"].as_array().into_iter().flatten().filter_map(Value::as_i64).map(|n| n as i8).collect();
+    let number = |key: &str| {
+        grid[key]
+            .as_u64()
+            .expect("the embedded grids name their sizes") as usize
+    };
+    let levels: Vec<i8> = grid["levels"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_i64)
+        .map(|n| n as i8)
+        .collect();
     let (bits, digits) = (number("bits_per_level"), number("hex_digits_per_entry"));
-    let hex = grid["hex"].as_str().expect("the embedded grids have codes").as_bytes();
-    let code = |text: &[u8]| text.iter().fold(0usize, |n, c| n << 4 | (*c as char).to_digit(16).unwrap_or(0) as usize);
-    hex.chunks_exact(digits).map(|text| std::array::from_fn(|j| levels[(code(text) >> (bits * j)) & ((1 << bits) - 1)])).collect()
+    let hex = grid["hex"]
+        .as_str()
+        .expect("the embedded grids have codes")
+        .as_bytes();
+    let code = |text: &[u8]| {
+        text.iter().fold(0usize, |n, c| {
+            n << 4 | (*c as char).to_digit(16).unwrap_or(0) as usize
+        })
+    };
+    hex.chunks_exact(digits)
+        .map(|text| std::array::from_fn(|j| levels[(code(text) >> (bits * j)) & ((1 << bits) - 1)]))
+        .collect()
 }
 
 /// Seven sign bits and the eighth that makes their number even.

@@ -16,12 +16,20 @@ fn cell(out: &mut [f32], scale: f32, grid: &[i8], signs: u8) {
 
 /// Two neighbouring cells of four as one of eight.
 fn pair(grid: &[[i8; 4]], first: usize, second: usize) -> [i8; 8] {
-    std::array::from_fn(|j| if j < 4 { grid[first][j] } else { grid[second][j - 4] })
+    std::array::from_fn(|j| {
+        if j < 4 {
+            grid[first][j]
+        } else {
+            grid[second][j - 4]
+        }
+    })
 }
 
 /// Cells of eight with their group `g` of 32 and place `l` in it.
 fn cells(out: &mut [f32]) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
-    out.chunks_exact_mut(8).enumerate().map(|(c, out)| (c / 4, c % 4, out))
+    out.chunks_exact_mut(8)
+        .enumerate()
+        .map(|(c, out)| (c / 4, c % 4, out))
 }
 
 pub(super) fn iq2_xxs(b: &[u8], out: &mut [f32]) {
@@ -30,7 +38,12 @@ pub(super) fn iq2_xxs(b: &[u8], out: &mut [f32]) {
         let at = 2 + 8 * g;
         let word = u32_at(b, at + 4);
         let scale = d * (0.5 + (word >> 28) as f32) * 0.25;
-        cell(out, scale, &GRIDS.iq2xxs[usize::from(b[at + l])], even_signs(word >> (7 * l)));
+        cell(
+            out,
+            scale,
+            &GRIDS.iq2xxs[usize::from(b[at + l])],
+            even_signs(word >> (7 * l)),
+        );
     }
 }
 
@@ -39,7 +52,12 @@ pub(super) fn iq2_xs(b: &[u8], out: &mut [f32]) {
     for (g, l, out) in cells(out) {
         let word = u16_at(b, 2 + 2 * (4 * g + l));
         let scale = d * (0.5 + f32::from(nibble(b[66 + g], l / 2))) * 0.25;
-        cell(out, scale, &GRIDS.iq2xs[usize::from(word & 511)], even_signs(u32::from(word >> 9)));
+        cell(
+            out,
+            scale,
+            &GRIDS.iq2xs[usize::from(word & 511)],
+            even_signs(u32::from(word >> 9)),
+        );
     }
 }
 
@@ -68,7 +86,8 @@ pub(super) fn iq3_s(b: &[u8], out: &mut [f32]) {
     let d = half(b, 0);
     for (g, l, out) in cells(out) {
         let scale = d * f32::from(1 + 2 * nibble(b[106 + g / 2], g % 2));
-        let index = |c: usize| usize::from(b[2 + 8 * g + c]) | (usize::from(b[66 + g] >> c) & 1) << 8;
+        let index =
+            |c: usize| usize::from(b[2 + 8 * g + c]) | (usize::from(b[66 + g] >> c) & 1) << 8;
         let grid = pair(&GRIDS.iq3s, index(2 * l), index(2 * l + 1));
         cell(out, scale, &grid, b[74 + 4 * g + l]);
     }
@@ -87,7 +106,12 @@ pub(super) fn iq1_s(b: &[u8], out: &mut [f32]) {
     for (g, l, out) in cells(out) {
         let h = u16_at(b, 34 + 2 * g);
         let index = usize::from(b[2 + 4 * g + l]) | usize::from((h >> (3 * l)) & 7) << 8;
-        ternary_cell(out, d * f32::from(2 * ((h >> 12) & 7) + 1), index, h & 0x8000 != 0);
+        ternary_cell(
+            out,
+            d * f32::from(2 * ((h >> 12) & 7) + 1),
+            index,
+            h & 0x8000 != 0,
+        );
     }
 }
 
@@ -109,7 +133,8 @@ pub(super) fn iq4_xs(b: &[u8], out: &mut [f32]) {
         let s = u16::from(nibble(b[4 + g / 2], g % 2)) | ((high >> (2 * g)) & 3) << 4;
         let scale = d * (f32::from(s) - 32.0);
         for (i, out) in out.iter_mut().enumerate() {
-            *out = scale * f32::from(NONLINEAR[usize::from(nibble(b[8 + 16 * g + i % 16], i / 16))]);
+            *out =
+                scale * f32::from(NONLINEAR[usize::from(nibble(b[8 + 16 * g + i % 16], i / 16))]);
         }
     }
 }

@@ -12,7 +12,10 @@ fn scale_min(s: &[u8], j: usize) -> (u8, u8) {
     if j < 4 {
         (s[j] & 63, s[j + 4] & 63)
     } else {
-        ((s[j + 4] & 15) | ((s[j - 4] >> 6) << 4), (s[j + 4] >> 4) | ((s[j] >> 6) << 4))
+        (
+            (s[j + 4] & 15) | ((s[j - 4] >> 6) << 4),
+            (s[j + 4] >> 4) | ((s[j] >> 6) << 4),
+        )
     }
 }
 
@@ -34,7 +37,11 @@ pub(super) fn q3_k(b: &[u8], out: &mut [f32]) {
         let scale = d * f32::from(i16::from(low | (high << 4)) - 32);
         for (k, out) in out.iter_mut().enumerate() {
             let i = 16 * j + k;
-            let below = if (mask[i % 32] >> (i / 32)) & 1 == 1 { 0 } else { 4 };
+            let below = if (mask[i % 32] >> (i / 32)) & 1 == 1 {
+                0
+            } else {
+                4
+            };
             *out = scale * f32::from(i16::from(plane(&b[32..96], i)) - below);
         }
     }

@@ -61,8 +61,22 @@ struct Row {
     unpack: fn(&[u8], &mut [f32]),
 }
 
-const fn row(block: BlockType, id: u32, name: &'static str, len: usize, bytes: usize, unpack: fn(&[u8], &mut [f32])) -> Row {
-    Row { block, id, name, len, bytes, unpack }
+const fn row(
+    block: BlockType,
+    id: u32,
+    name: &'static str,
+    len: usize,
+    bytes: usize,
+    unpack: fn(&[u8], &mut [f32]),
+) -> Row {
+    Row {
+        block,
+        id,
+        name,
+        len,
+        bytes,
+        unpack,
+    }
 }
 
 /// In the order of the enum, so that a type is its own index.
@@ -120,7 +134,10 @@ impl BlockType {
 
     /// The type of a name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        TABLE.iter().find(|row| row.name.eq_ignore_ascii_case(name)).map(|row| row.block)
+        TABLE
+            .iter()
+            .find(|row| row.name.eq_ignore_ascii_case(name))
+            .map(|row| row.block)
     }
 
     /// The type of a GGUF type id.
@@ -159,11 +176,20 @@ impl BlockType {
     /// When `out` is not as long as the blocks say.
     pub fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
         let row = self.row();
-        assert_eq!(bytes.len() / row.bytes * row.len, out.len(), "{} values of {} bytes", row.name, bytes.len());
+        assert_eq!(
+            bytes.len() / row.bytes * row.len,
+            out.len(),
+            "{} values of {} bytes",
+            row.name,
+            bytes.len()
+        );
         if row.len == 1 {
             return (row.unpack)(bytes, out);
         }
-        for (block, values) in bytes.chunks_exact(row.bytes).zip(out.chunks_exact_mut(row.len)) {
+        for (block, values) in bytes
+            .chunks_exact(row.bytes)
+            .zip(out.chunks_exact_mut(row.len))
+        {
             (row.unpack)(block, values);
         }
     }
@@ -197,7 +223,10 @@ mod tests {
         for (i, row) in TABLE.iter().enumerate() {
             assert_eq!(row.block as usize, i, "{}", row.name);
             assert_eq!(BlockType::from_gguf_id(row.id), Some(row.block));
-            assert_eq!(BlockType::from_name(&row.name.to_lowercase()), Some(row.block));
+            assert_eq!(
+                BlockType::from_name(&row.name.to_lowercase()),
+                Some(row.block)
+            );
         }
     }
 
@@ -212,12 +241,19 @@ mod tests {
             let file = SafeTensors::from_bytes(map_file(&path).unwrap(), block.name()).unwrap();
             let blocks = file.tensor("blocks").unwrap();
             let want = file.tensor("values").unwrap().to_f32();
-            let crate::Storage::Blocks { bytes, .. } = &blocks.storage else { panic!("plain bytes") };
+            let crate::Storage::Blocks { bytes, .. } = &blocks.storage else {
+                panic!("plain bytes")
+            };
             assert_eq!(blocks.columns(), block.block_bytes(), "{}", block.name());
             let mut got = vec![0.0; want.len()];
             block.dequantize(bytes, &mut got);
             for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-                assert_eq!(got.to_bits(), want.to_bits(), "{} value {i}: {got} and not {want}", block.name());
+                assert_eq!(
+                    got.to_bits(),
+                    want.to_bits(),
+                    "{} value {i}: {got} and not {want}",
+                    block.name()
+                );
             }
             seen += 1;
         }
@@ -226,7 +262,8 @@ mod tests {
 
     #[test]
     fn values_are_those_of_the_reference() {
-        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/dequant");
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../../shared/conformance/dequant");
         if !dir.exists() {
             println!("skipped: no ../shared");
             return;

@@ -3,7 +3,9 @@
 use super::{half, nibble, u32_at};
 
 /// The levels of IQ4_NL and IQ4_XS.
-pub(super) const NONLINEAR: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(super) const NONLINEAR: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
 
 /// Twice the values of E2M1.
 const FP4_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
@@ -28,12 +30,16 @@ pub(super) fn q4_1(b: &[u8], out: &mut [f32]) {
 
 pub(super) fn q5_0(b: &[u8], out: &mut [f32]) {
     let (d, high) = (half(b, 0), u32_at(b, 2));
-    nibbles(&b[6..], out, |i, q| (i32::from(q) + 16 * ((high >> i) & 1) as i32 - 16) as f32 * d);
+    nibbles(&b[6..], out, |i, q| {
+        (i32::from(q) + 16 * ((high >> i) & 1) as i32 - 16) as f32 * d
+    });
 }
 
 pub(super) fn q5_1(b: &[u8], out: &mut [f32]) {
     let (d, m, high) = (half(b, 0), half(b, 2), u32_at(b, 4));
-    nibbles(&b[8..], out, |i, q| (u32::from(q) + 16 * ((high >> i) & 1)) as f32 * d + m);
+    nibbles(&b[8..], out, |i, q| {
+        (u32::from(q) + 16 * ((high >> i) & 1)) as f32 * d + m
+    });
 }
 
 pub(super) fn q8_0(b: &[u8], out: &mut [f32]) {
@@ -45,7 +51,9 @@ pub(super) fn q8_0(b: &[u8], out: &mut [f32]) {
 
 pub(super) fn iq4_nl(b: &[u8], out: &mut [f32]) {
     let d = half(b, 0);
-    nibbles(&b[2..], out, |_, q| d * f32::from(NONLINEAR[usize::from(q)]));
+    nibbles(&b[2..], out, |_, q| {
+        d * f32::from(NONLINEAR[usize::from(q)])
+    });
 }
 
 pub(super) fn mxfp4(b: &[u8], out: &mut [f32]) {
@@ -54,14 +62,17 @@ pub(super) fn mxfp4(b: &[u8], out: &mut [f32]) {
         e @ 0..=1 => f32::from_bits(0x0020_0000 << e),
         e => f32::from_bits((u32::from(e) - 1) << 23),
     };
-    nibbles(&b[1..], out, |_, q| f32::from(FP4_DOUBLED[usize::from(q)]) * d);
+    nibbles(&b[1..], out, |_, q| {
+        f32::from(FP4_DOUBLED[usize::from(q)]) * d
+    });
 }
 
 pub(super) fn nvfp4(b: &[u8], out: &mut [f32]) {
     for s in 0..4 {
         let d = ue4m3(b[s]) * 0.5;
         for k in 0..16 {
-            out[16 * s + k] = f32::from(FP4_DOUBLED[usize::from(nibble(b[4 + 8 * s + k % 8], k / 8))]) * d;
+            out[16 * s + k] =
+                f32::from(FP4_DOUBLED[usize::from(nibble(b[4 + 8 * s + k % 8], k / 8))]) * d;
         }
     }
 }
@@ -100,7 +111,11 @@ pub(super) fn tq1_0(b: &[u8], out: &mut [f32]) {
 pub(super) fn q1_0(b: &[u8], out: &mut [f32]) {
     let d = half(b, 0);
     for (i, out) in out.iter_mut().enumerate() {
-        *out = if (b[2 + i / 8] >> (i % 8)) & 1 == 1 { d } else { -d };
+        *out = if (b[2 + i / 8] >> (i % 8)) & 1 == 1 {
+            d
+        } else {
+            -d
+        };
     }
 }
 

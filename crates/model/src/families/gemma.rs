@@ -2,7 +2,9 @@
 
 use hearth_compute::{Activation::GeluTanh, Mask};
 
-use super::common::{Defaults, Sizes, attentions, decoder, dense, head_norms, norm, rotation, sizes, sliding};
+use super::common::{
+    Defaults, Sizes, attentions, decoder, dense, head_norms, norm, rotation, sizes, sliding,
+};
 use crate::{Result, Settings, Spec, names::Table, rope::Reach};
 
 pub(super) const NAMES: Table = &[
@@ -46,18 +48,37 @@ pub(super) fn gemma2(s: &Settings<'_>) -> Result<Spec> {
 pub(super) fn gemma3(s: &Settings<'_>) -> Result<Spec> {
     let (mut spec, z) = sandwich(s, "gemma3")?;
     head_norms(s, &defaults(), &mut spec);
-    spec.output.soft_cap = s.float("final_logit_softcapping", &["final_logit_softcapping"])?.filter(|cap| *cap > 0.0);
-    let full = rotation(s, &Defaults { rope_base: 1e6, ..defaults() }, &z, Reach::Full)?;
+    spec.output.soft_cap = s
+        .float("final_logit_softcapping", &["final_logit_softcapping"])?
+        .filter(|cap| *cap > 0.0);
+    let full = rotation(
+        s,
+        &Defaults {
+            rope_base: 1e6,
+            ..defaults()
+        },
+        &z,
+        Reach::Full,
+    )?;
     let local = rotation(s, &defaults(), &z, Reach::Sliding)?;
     // The 27B has 62 layers.
     let scale = query_scale(s, &z, 62)?;
     let window = window(s, 4096)?;
-    let period = s.count_or("attention.sliding_window_pattern", &["sliding_window_pattern", "_sliding_window_pattern"], 6, 1..=512)?;
+    let period = s.count_or(
+        "attention.sliding_window_pattern",
+        &["sliding_window_pattern", "_sliding_window_pattern"],
+        6,
+        1..=512,
+    )?;
     attentions(&mut spec, |i, a| {
         let slides = sliding(s, |i| !(i + 1).is_multiple_of(period), i);
         a.scale = scale;
         a.rope = Some(if slides { local.clone() } else { full.clone() });
-        a.mask = if slides { Mask::Window(window) } else { Mask::Causal };
+        a.mask = if slides {
+            Mask::Window(window)
+        } else {
+            Mask::Causal
+        };
     });
     Ok(spec)
 }
@@ -69,7 +90,11 @@ fn sandwich(s: &Settings<'_>, family: &'static str) -> Result<(Spec, Sizes)> {
     let mut spec = decoder(s, &d, family, dense(d.activation))?;
     spec.embedding_scale = (spec.width as f32).sqrt();
     for layer in &mut spec.layers {
-        for (block, role) in layer.blocks.iter_mut().zip(["post_attention_norm", "post_ffw_norm"]) {
+        for (block, role) in layer
+            .blocks
+            .iter_mut()
+            .zip(["post_attention_norm", "post_ffw_norm"])
+        {
             block.after = Some(norm(s, &d, z.eps, role));
         }
     }
@@ -78,12 +103,28 @@ fn sandwich(s: &Settings<'_>, family: &'static str) -> Result<(Spec, Sizes)> {
 
 /// `query_pre_attn_scalar^-0.5`; GGUF files have no key for it, and the largest model is known by its layers.
 fn query_scale(s: &Settings<'_>, z: &Sizes, layers_of_27b: usize) -> Result<f32> {
-    let by_size = if z.layers == layers_of_27b { z.width as f32 / z.heads as f32 } else { z.head_dim as f32 };
+    let by_size = if z.layers == layers_of_27b {
+        z.width as f32 / z.heads as f32
+    } else {
+        z.head_dim as f32
+    };
     let default = if s.is_gguf() { by_size } else { 256.0 };
-    let scalar = s.float("", &["query_pre_attn_scalar"])?.filter(|_| !s.is_gguf()).unwrap_or(default);
-    if scalar > 0.0 { Ok(scalar.powf(-0.5)) } else { Err(s.wrong("query_pre_attn_scalar", scalar, "a positive number")) }
+    let scalar = s
+        .float("", &["query_pre_attn_scalar"])?
+        .filter(|_| !s.is_gguf())
+        .unwrap_or(default);
+    if scalar > 0.0 {
+        Ok(scalar.powf(-0.5))
+    } else {
+        Err(s.wrong("query_pre_attn_scalar", scalar, "a positive number"))
+    }
 }
 
 fn window(s: &Settings<'_>, default: usize) -> Result<usize> {
-    s.count_or("attention.sliding_window", &["sliding_window"], default, 1..=1 << 30)
+    s.count_or(
+        "attention.sliding_window",
+        &["sliding_window"],
+        default,
+        1..=1 << 30,
+    )
 }

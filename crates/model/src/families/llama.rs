@@ -13,7 +13,10 @@ pub(super) const MIXTRAL_NAMES: Table = &[
 ];
 
 fn defaults() -> Defaults {
-    Defaults { gguf_pairing: Pairing::Adjacent, ..Defaults::default() }
+    Defaults {
+        gguf_pairing: Pairing::Adjacent,
+        ..Defaults::default()
+    }
 }
 
 pub(super) fn llama(s: &Settings<'_>) -> Result<Spec> {
@@ -24,7 +27,15 @@ pub(super) fn llama(s: &Settings<'_>) -> Result<Spec> {
 }
 
 pub(super) fn mistral(s: &Settings<'_>) -> Result<Spec> {
-    let mut spec = decoder(s, &Defaults { kv_heads: Some(8), ..defaults() }, "mistral", dense(Silu))?;
+    let mut spec = decoder(
+        s,
+        &Defaults {
+            kv_heads: Some(8),
+            ..defaults()
+        },
+        "mistral",
+        dense(Silu),
+    )?;
     // Absent means the class default; `null` means no window.
     let window = match s.integer("", &["sliding_window"])? {
         None if !s.has("sliding_window") => Some(4096),
@@ -37,9 +48,19 @@ pub(super) fn mistral(s: &Settings<'_>) -> Result<Spec> {
 }
 
 pub(super) fn mixtral(s: &Settings<'_>) -> Result<Spec> {
-    let defaults = Defaults { eps: 1e-5, rope_base: if s.is_gguf() { 1e4 } else { 1e6 }, kv_heads: Some(8), ..defaults() };
-    let mut spec = decoder(s, &defaults, "mixtral", |_, z| mixture(s, z.inner, Silu, true))?;
-    if let Some(window) = s.integer("attention.sliding_window", &["sliding_window"])?.filter(|w| *w > 0 && !s.is_gguf()) {
+    let defaults = Defaults {
+        eps: 1e-5,
+        rope_base: if s.is_gguf() { 1e4 } else { 1e6 },
+        kv_heads: Some(8),
+        ..defaults()
+    };
+    let mut spec = decoder(s, &defaults, "mixtral", |_, z| {
+        mixture(s, z.inner, Silu, true)
+    })?;
+    if let Some(window) = s
+        .integer("attention.sliding_window", &["sliding_window"])?
+        .filter(|w| *w > 0 && !s.is_gguf())
+    {
         attentions(&mut spec, |_, a| a.mask = Mask::Window(window));
     }
     Ok(spec)

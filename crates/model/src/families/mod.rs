@@ -17,30 +17,98 @@ pub struct Family {
     /// Values of `model_type` in `config.json`.
     pub hf: &'static [&'static str],
     /// Names of weights in Hugging Face checkpoints where they differ from most families'.
-    pub names: Table,
+    pub(crate) names: Table,
     /// Reads the settings.
-    pub spec: fn(&Settings<'_>) -> Result<Spec>,
+    pub(crate) spec: fn(&Settings<'_>) -> Result<Spec>,
 }
 
 /// All families. GGUF files of mistral and mixtral say `llama`, which reads them too.
 pub static FAMILIES: &[Family] = &[
-    Family { name: "llama", gguf: &["llama"], hf: &["llama"], names: &[], spec: llama::llama },
-    Family { name: "mistral", gguf: &[], hf: &["mistral"], names: &[], spec: llama::mistral },
-    Family { name: "mixtral", gguf: &[], hf: &["mixtral"], names: llama::MIXTRAL_NAMES, spec: llama::mixtral },
-    Family { name: "qwen2", gguf: &["qwen2"], hf: &["qwen2"], names: &[], spec: qwen::qwen2 },
-    Family { name: "qwen3", gguf: &["qwen3"], hf: &["qwen3"], names: &[], spec: qwen::qwen3 },
-    Family { name: "qwen3moe", gguf: &["qwen3moe"], hf: &["qwen3_moe"], names: &[], spec: qwen::qwen3moe },
-    Family { name: "gemma2", gguf: &["gemma2"], hf: &["gemma2"], names: gemma::NAMES, spec: gemma::gemma2 },
-    Family { name: "gemma3", gguf: &["gemma3"], hf: &["gemma3", "gemma3_text"], names: gemma::NAMES, spec: gemma::gemma3 },
-    Family { name: "phi3", gguf: &["phi3"], hf: &["phi3"], names: &[], spec: phi3::phi3 },
+    Family {
+        name: "llama",
+        gguf: &["llama"],
+        hf: &["llama"],
+        names: &[],
+        spec: llama::llama,
+    },
+    Family {
+        name: "mistral",
+        gguf: &[],
+        hf: &["mistral"],
+        names: &[],
+        spec: llama::mistral,
+    },
+    Family {
+        name: "mixtral",
+        gguf: &[],
+        hf: &["mixtral"],
+        names: llama::MIXTRAL_NAMES,
+        spec: llama::mixtral,
+    },
+    Family {
+        name: "qwen2",
+        gguf: &["qwen2"],
+        hf: &["qwen2"],
+        names: &[],
+        spec: qwen::qwen2,
+    },
+    Family {
+        name: "qwen3",
+        gguf: &["qwen3"],
+        hf: &["qwen3"],
+        names: &[],
+        spec: qwen::qwen3,
+    },
+    Family {
+        name: "qwen3moe",
+        gguf: &["qwen3moe"],
+        hf: &["qwen3_moe"],
+        names: &[],
+        spec: qwen::qwen3moe,
+    },
+    Family {
+        name: "gemma2",
+        gguf: &["gemma2"],
+        hf: &["gemma2"],
+        names: gemma::NAMES,
+        spec: gemma::gemma2,
+    },
+    Family {
+        name: "gemma3",
+        gguf: &["gemma3"],
+        hf: &["gemma3", "gemma3_text"],
+        names: gemma::NAMES,
+        spec: gemma::gemma3,
+    },
+    Family {
+        name: "phi3",
+        gguf: &["phi3"],
+        hf: &["phi3"],
+        names: &[],
+        spec: phi3::phi3,
+    },
 ];
 
 /// The family of a checkpoint.
 pub fn find(settings: &Settings<'_>) -> Result<&'static Family> {
-    let names = |family: &Family| if settings.is_gguf() { family.gguf } else { family.hf };
-    FAMILIES.iter().find(|f| names(f).contains(&settings.architecture.as_str())).ok_or_else(|| Error::Architecture {
-        place: settings.checkpoint.label().to_owned(),
-        found: settings.architecture.clone(),
-        known: FAMILIES.iter().flat_map(names).copied().collect::<Vec<_>>().join(", "),
-    })
+    let names = |family: &Family| {
+        if settings.is_gguf() {
+            family.gguf
+        } else {
+            family.hf
+        }
+    };
+    FAMILIES
+        .iter()
+        .find(|f| names(f).contains(&settings.architecture.as_str()))
+        .ok_or_else(|| Error::Architecture {
+            place: settings.checkpoint.label().to_owned(),
+            found: settings.architecture.clone(),
+            known: FAMILIES
+                .iter()
+                .flat_map(names)
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
 }

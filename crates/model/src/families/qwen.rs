@@ -15,7 +15,11 @@ pub(super) fn qwen2(s: &Settings<'_>) -> Result<Spec> {
 }
 
 pub(super) fn qwen3(s: &Settings<'_>) -> Result<Spec> {
-    let defaults = Defaults { kv_heads: Some(32), head_dim: Some(128), ..Defaults::default() };
+    let defaults = Defaults {
+        kv_heads: Some(32),
+        head_dim: Some(128),
+        ..Defaults::default()
+    };
     let mut spec = decoder(s, &defaults, "qwen3", dense(Silu))?;
     head_norms(s, &defaults, &mut spec);
     window(s, &mut spec)?;
@@ -23,16 +27,31 @@ pub(super) fn qwen3(s: &Settings<'_>) -> Result<Spec> {
 }
 
 pub(super) fn qwen3moe(s: &Settings<'_>) -> Result<Spec> {
-    let defaults = Defaults { kv_heads: Some(4), ..Defaults::default() };
+    let defaults = Defaults {
+        kv_heads: Some(4),
+        ..Defaults::default()
+    };
     // GGUF files carry no such flag: every release normalises, though the class default is not to.
     let normalize = s.is_gguf() || s.flag("norm_topk_prob").unwrap_or(false);
-    let inner = s.count("expert_feed_forward_length", &["moe_intermediate_size"], 1..=1 << 24)?;
+    let inner = s.count(
+        "expert_feed_forward_length",
+        &["moe_intermediate_size"],
+        1..=1 << 24,
+    )?;
     let step = s.count_or("", &["decoder_sparse_step"], 1, 1..=512)?;
-    let dense_layers = s.json("mlp_only_layers").and_then(|v| v.as_array()).cloned().unwrap_or_default();
+    let dense_layers = s
+        .json("mlp_only_layers")
+        .and_then(|v| v.as_array())
+        .cloned()
+        .unwrap_or_default();
     let op = |i: usize, z: &Sizes| {
-        let plain = dense_layers.iter().any(|n| n.as_u64() == Some(i as u64)) || !(i + 1).is_multiple_of(step);
+        let plain = dense_layers.iter().any(|n| n.as_u64() == Some(i as u64))
+            || !(i + 1).is_multiple_of(step);
         if plain {
-            return Ok(Op::FeedForward(FeedForward { inner: z.inner, activation: Silu }));
+            return Ok(Op::FeedForward(FeedForward {
+                inner: z.inner,
+                activation: Silu,
+            }));
         }
         mixture(s, inner, Silu, normalize)
     };
