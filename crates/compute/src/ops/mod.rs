@@ -8,6 +8,9 @@ pub(crate) mod experts;
 pub(crate) mod rope;
 pub(crate) mod rows;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Mutex, PoisonError};
 
 /// Scratch memory that outlives the operations, one piece per thread that uses it at the time.
