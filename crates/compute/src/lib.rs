@@ -1,14 +1,18 @@
 //! Kernels per instruction set, the thread team, and the operations a model is made of.
 
+#![deny(unsafe_code)]
+
 pub mod backend;
 mod cpu;
 mod error;
 pub mod isa;
+#[allow(unsafe_code, reason = "vector instructions and raw loads; every function has a scalar twin")]
 mod kernels;
 pub mod matmul;
 pub mod matrix;
 pub mod measure;
 mod ops;
+#[allow(unsafe_code, reason = "a job is lent to threads that outlive it; the protocol is in the module")]
 pub mod team;
 
 pub use backend::{

@@ -16,6 +16,10 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
 pub(crate) mod float;
+pub(crate) mod ops_math;
+pub(crate) mod ops_rows;
+pub(crate) mod ops_tile;
+mod lines;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -25,6 +29,7 @@ use hearth_format::BlockType;
 
 use crate::Isa;
 use activation::{Activations, RowMut};
+use lines::Lines;
 use unpack::Unpack;
 
 /// Rows of a strip: the rows of a panel that one vector of 32-bit lanes covers.
@@ -52,18 +57,18 @@ pub(crate) struct Panel {
     pub(crate) strips: usize,
     pub(crate) columns: usize,
     pub(crate) group: usize,
-    pub(crate) codes: Vec<i8>,
-    pub(crate) scales: Vec<f32>,
-    pub(crate) offsets: Vec<f32>,
+    pub(crate) codes: Lines<i8>,
+    pub(crate) scales: Lines<f32>,
+    pub(crate) offsets: Lines<f32>,
 }
 
 impl Panel {
     /// Makes room for `strips` strips of rows of `columns` (whole spans).
     pub(crate) fn reset(&mut self, strips: usize, columns: usize, group: usize) {
         (self.strips, self.columns, self.group) = (strips, columns, group);
-        self.codes.resize(strips * STRIP * columns, 0);
-        self.scales.resize(strips * STRIP * columns / group, 0.0);
-        self.offsets.resize(strips * STRIP * columns / group, 0.0);
+        self.codes.resize(strips * STRIP * columns);
+        self.scales.resize(strips * STRIP * columns / group);
+        self.offsets.resize(strips * STRIP * columns / group);
     }
 
     /// The arrays of strip `index`.
