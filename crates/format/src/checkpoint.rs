@@ -329,7 +329,7 @@ fn affine(
     let columns = scales
         .columns()
         .checked_mul(group)
-        .filter(|c| Some(c * bits / 32) == Some(weight.columns()) && c * bits % 32 == 0);
+        .filter(|c| Some(c * bits / 32) == Some(weight.columns()) && (c * bits).is_multiple_of(32));
     let same_rows = scales.shape == biases.shape
         && scales.shape.len() == weight.shape.len()
         && scales.rows() == weight.rows();

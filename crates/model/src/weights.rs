@@ -15,12 +15,15 @@ pub(crate) struct Projection<B: Backend> {
     pub bias: Option<B::Vector>,
 }
 
+/// The norms of each query and each key head.
+pub(crate) type HeadNorms<B> = (Norm<<B as Backend>::Vector>, Norm<<B as Backend>::Vector>);
+
 pub(crate) struct AttentionWeights<B: Backend> {
     pub q: Projection<B>,
     pub k: Projection<B>,
     pub v: Projection<B>,
     pub out: Projection<B>,
-    pub head_norms: Option<(Norm<B::Vector>, Norm<B::Vector>)>,
+    pub head_norms: Option<HeadNorms<B>>,
 }
 
 pub(crate) struct FeedForwardWeights<B: Backend> {

@@ -104,7 +104,7 @@ pub(super) fn tq1_0(b: &[u8], out: &mut [f32]) {
             _ => (b[48 + (i - 240) % 4], (i - 240) / 4),
         };
         let shifted = byte.wrapping_mul([1, 3, 9, 27, 81][digit]);
-        *out = f32::from((u16::from(shifted) * 3 >> 8) as i16 - 1) * d;
+        *out = f32::from(((u16::from(shifted) * 3) >> 8) as i16 - 1) * d;
     }
 }
 
