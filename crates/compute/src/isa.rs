@@ -27,7 +27,9 @@ pub enum IsaError {
         found: String,
     },
     /// The name is known, the processor lacks it.
-    #[error("{VARIABLE} asks for {wanted}, this processor has {available} at most; unset it or name a lower one")]
+    #[error(
+        "{VARIABLE} asks for {wanted}, this processor has {available} at most; unset it or name a lower one"
+    )]
     Unavailable {
         /// What was asked for.
         wanted: Isa,
@@ -107,7 +109,9 @@ impl FromStr for Isa {
         Self::ALL
             .into_iter()
             .find(|isa| isa.name() == name)
-            .ok_or_else(|| IsaError::Unknown { found: name.to_owned() })
+            .ok_or_else(|| IsaError::Unknown {
+                found: name.to_owned(),
+            })
     }
 }
 
@@ -125,12 +129,25 @@ mod tests {
             (
                 Some("avx512"),
                 Isa::Avx2,
-                Err(IsaError::Unavailable { wanted: Isa::Avx512, available: Isa::Avx2 }),
+                Err(IsaError::Unavailable {
+                    wanted: Isa::Avx512,
+                    available: Isa::Avx2,
+                }),
             ),
-            (Some("sse9"), Isa::Avx2, Err(IsaError::Unknown { found: "sse9".into() })),
+            (
+                Some("sse9"),
+                Isa::Avx2,
+                Err(IsaError::Unknown {
+                    found: "sse9".into(),
+                }),
+            ),
         ];
         for (name, available, want) in cases {
-            assert_eq!(Isa::choose(name, available), want, "{name:?} on {available}");
+            assert_eq!(
+                Isa::choose(name, available),
+                want,
+                "{name:?} on {available}"
+            );
         }
     }
 }

@@ -50,8 +50,14 @@ pub fn linear(
     products: &mut [Product<'_>],
 ) {
     let isa = isa.min(Isa::best());
-    let Some(columns) = products.first().map(|product| product.weight.columns()) else { return };
-    assert_eq!(x.len(), tokens * columns, "values of {tokens} inputs of {columns} columns");
+    let Some(columns) = products.first().map(|product| product.weight.columns()) else {
+        return;
+    };
+    assert_eq!(
+        x.len(),
+        tokens * columns,
+        "values of {tokens} inputs of {columns} columns"
+    );
     if tokens == 0 {
         return;
     }
@@ -65,7 +71,13 @@ pub fn linear(
             quantize(team, isa, x, tokens, columns, &mut inputs.codes);
         }
         let x = padded(x, columns, &mut inputs.floats);
-        let step = Step { isa, columns, tokens, codes: &inputs.codes, floats: x };
+        let step = Step {
+            isa,
+            columns,
+            tokens,
+            codes: &inputs.codes,
+            floats: x,
+        };
         let chunks = cut(team, tokens, &jobs);
         team.run(chunks.len(), &|index| {
             let (job, rows) = &chunks[index];
@@ -122,16 +134,31 @@ impl<'a> Job<'a> {
         product: &'a mut Product<'_>,
     ) -> Self {
         let (weight, stride) = (product.weight, product.out_stride);
-        assert_eq!(weight.columns(), columns, "columns of weights that share an input");
-        assert!(stride >= weight.rows(), "outputs {stride} apart, {} rows", weight.rows());
+        assert_eq!(
+            weight.columns(),
+            columns,
+            "columns of weights that share an input"
+        );
+        assert!(
+            stride >= weight.rows(),
+            "outputs {stride} apart, {} rows",
+            weight.rows()
+        );
         let needed = (tokens - 1) * stride + weight.rows();
         assert!(product.out.len() >= needed, "room for {needed} outputs");
-        Self { weight, path: path(isa, precision, tokens, weight), out: Cells::new(product.out), stride }
+        Self {
+            weight,
+            path: path(isa, precision, tokens, weight),
+            out: Cells::new(product.out),
+            stride,
+        }
     }
 }
 
 fn path(isa: Isa, precision: Precision, tokens: usize, weight: &Matrix) -> Path {
-    let Some(block) = weight.block() else { return Path::Dequantized };
+    let Some(block) = weight.block() else {
+        return Path::Dequantized;
+    };
     let float = match block {
         BlockType::F32 => Some(Float::F32),
         BlockType::F16 => Some(Float::F16),
@@ -140,7 +167,9 @@ fn path(isa: Isa, precision: Precision, tokens: usize, weight: &Matrix) -> Path 
     };
     match float {
         // Many tokens use a row often enough that converting it once pays.
-        Some(float) if weight.columns().is_multiple_of(LANES) && (tokens <= FEW || float == Float::F32) => {
+        Some(float)
+            if weight.columns().is_multiple_of(LANES) && (tokens <= FEW || float == Float::F32) =>
+        {
             Path::Float(float)
         }
         None if precision == Precision::Fast => {
@@ -164,7 +193,10 @@ fn quantize(
     let quantize = kernels::common(isa).quantize;
     let mut rows = codes.rows(tokens, columns);
     team.split(&mut rows, TOKENS, |index, rows| {
-        for (row, x) in rows.iter_mut().zip(x[index * TOKENS * columns..].chunks_exact(columns)) {
+        for (row, x) in rows
+            .iter_mut()
+            .zip(x[index * TOKENS * columns..].chunks_exact(columns))
+        {
             quantize(x, row);
         }
     });
@@ -202,7 +234,11 @@ fn cut(team: &Team, tokens: usize, jobs: &[Job<'_>]) -> Vec<(usize, Range<usize>
             _ => (target / row_bytes).next_multiple_of(4),
         };
         let count = count.max(1);
-        chunks.extend((0..rows).step_by(count).map(|r| (index, r..rows.min(r + count))));
+        chunks.extend(
+            (0..rows)
+                .step_by(count)
+                .map(|r| (index, r..rows.min(r + count))),
+        );
     }
     chunks
 }
@@ -227,11 +263,18 @@ impl Step<'_> {
     }
 
     fn few(&self, integer: Integer, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
-        let (weights, row_bytes) =
-            job.weight.bytes(rows.start, rows.len()).expect("integer kernels are for blocks");
+        let (weights, row_bytes) = job
+            .weight
+            .bytes(rows.start, rows.len())
+            .expect("integer kernels are for blocks");
         scratch.out.resize(rows.len() * self.tokens, 0.0);
-        let few =
-            Few { weights, row_bytes, inputs: self.codes, first_token: 0, tokens: self.tokens };
+        let few = Few {
+            weights,
+            row_bytes,
+            inputs: self.codes,
+            first_token: 0,
+            tokens: self.tokens,
+        };
         (integer.dot)(&few, &mut scratch.out);
         store(job, rows, 0, &scratch.out);
     }
@@ -257,13 +300,17 @@ impl Step<'_> {
             out.resize(tokens * width, 0.0);
             multiply(panel, self.codes, first, tokens, out);
             for (t, values) in out.chunks_exact(width).enumerate() {
-                job.out.store((first + t) * job.stride + rows.start, &values[..rows.len()]);
+                job.out
+                    .store((first + t) * job.stride + rows.start, &values[..rows.len()]);
             }
         }
     }
 
     fn floats(&self, float: Float, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
-        let (weights, _) = job.weight.bytes(rows.start, rows.len()).expect("floats are blocks");
+        let (weights, _) = job
+            .weight
+            .bytes(rows.start, rows.len())
+            .expect("floats are blocks");
         let tile = Tile {
             weights,
             rows: rows.len(),
@@ -278,7 +325,9 @@ impl Step<'_> {
 
     fn dequantized(&self, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
         let width = self.columns.next_multiple_of(LANES);
-        let Scratch { rows: values, out, .. } = scratch;
+        let Scratch {
+            rows: values, out, ..
+        } = scratch;
         // A few rows at a time, so that they are still in the cache when they are multiplied.
         for first in rows.clone().step_by(STRIP) {
             let count = STRIP.min(rows.end - first);
@@ -307,3 +356,6 @@ fn store(job: &Job<'_>, rows: Range<usize>, first: usize, values: &[f32]) {
         job.out.store((first + t) * job.stride + rows.start, values);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,11 @@ pub struct Matrix {
 
 #[derive(Clone, Debug)]
 enum Weights {
-    Blocks { block: BlockType, row_bytes: usize, bytes: Bytes },
+    Blocks {
+        block: BlockType,
+        row_bytes: usize,
+        bytes: Bytes,
+    },
     Affine(Affine),
 }
 
@@ -48,7 +52,9 @@ pub enum MatrixError {
         found: usize,
     },
     /// Codes, scales and biases of an MLX matrix do not fit together.
-    #[error("tensor {tensor}: shape {shape:?} does not fit its codes, scales or biases ({bits} bits, groups of {group})")]
+    #[error(
+        "tensor {tensor}: shape {shape:?} does not fit its codes, scales or biases ({bits} bits, groups of {group})"
+    )]
     Affine {
         /// Name of the tensor.
         tensor: String,
@@ -90,7 +96,11 @@ impl Matrix {
                         found: bytes.len(),
                     });
                 }
-                Weights::Blocks { block: *block, row_bytes, bytes: bytes.clone() }
+                Weights::Blocks {
+                    block: *block,
+                    row_bytes,
+                    bytes: bytes.clone(),
+                }
             }
             Storage::Affine(affine) if affine_fits(affine, rows, columns) => {
                 Weights::Affine(affine.clone())
@@ -104,7 +114,12 @@ impl Matrix {
                 });
             }
         };
-        Ok(Self { first: 0, rows, columns, weights })
+        Ok(Self {
+            first: 0,
+            rows,
+            columns,
+            weights,
+        })
     }
 
     /// Number of rows: values in an output.
@@ -127,7 +142,11 @@ impl Matrix {
             "rows {first}..+{rows} of a matrix of {} rows",
             self.rows
         );
-        Self { first: self.first + first, rows, ..self.clone() }
+        Self {
+            first: self.first + first,
+            rows,
+            ..self.clone()
+        }
     }
 
     /// Writes row `index` as f32 into `out`, which has [`Matrix::columns`] values.
@@ -135,7 +154,11 @@ impl Matrix {
     /// # Panics
     /// When `index` is not below [`Matrix::rows`], or `out` has another length.
     pub fn row(&self, index: usize, out: &mut [f32]) {
-        assert!(index < self.rows, "row {index} of a matrix of {} rows", self.rows);
+        assert!(
+            index < self.rows,
+            "row {index} of a matrix of {} rows",
+            self.rows
+        );
         assert_eq!(out.len(), self.columns, "length of a row");
         match &self.weights {
             Weights::Blocks { block, .. } => {
@@ -167,7 +190,12 @@ impl Matrix {
 
     /// The bytes of some rows and of one row, if the matrix is made of blocks.
     pub(crate) fn bytes(&self, first: usize, rows: usize) -> Option<(&[u8], usize)> {
-        let Weights::Blocks { row_bytes, bytes, .. } = &self.weights else { return None };
+        let Weights::Blocks {
+            row_bytes, bytes, ..
+        } = &self.weights
+        else {
+            return None;
+        };
         let start = (self.first + first) * row_bytes;
         Some((&bytes[start..start + rows * row_bytes], *row_bytes))
     }
@@ -180,7 +208,9 @@ fn affine_fits(a: &Affine, rows: usize, columns: usize) -> bool {
         && a.group > 0
         && columns.is_multiple_of(a.group)
         && (columns * a.bits).is_multiple_of(32)
-        && total.and_then(|n| n.checked_mul(a.bits)).is_some_and(|bits| a.codes.len() == bits / 8)
+        && total
+            .and_then(|n| n.checked_mul(a.bits))
+            .is_some_and(|bits| a.codes.len() == bits / 8)
         && total.is_some_and(|n| a.scales.len() == n / a.group * scale)
         && a.biases.len() == a.scales.len()
 }

@@ -23,10 +23,14 @@ const CHUNK: usize = 256 << 10;
 /// The buffer should be several times the last-level cache; it is cut to a quarter of the free memory.
 /// Pages are the system's usual ones, as those of a mapped file are.
 pub fn bandwidth(team: &Team, bytes: usize, passes: usize) -> Bandwidth {
-    let bytes = bytes.min(free_memory().unwrap_or(usize::MAX) / 4).max(CHUNK);
+    let bytes = bytes
+        .min(free_memory().unwrap_or(usize::MAX) / 4)
+        .max(CHUNK);
     let mut buffer = vec![0u64; bytes / 8];
     // Writing gives every page memory of its own; a page of zeros never written is one shared page.
-    team.split(&mut buffer, CHUNK / 8, |index, part| part.fill(index as u64));
+    team.split(&mut buffer, CHUNK / 8, |index, part| {
+        part.fill(index as u64)
+    });
     let mut rates: Vec<f64> = (0..passes.max(1))
         .map(|_| {
             let start = Instant::now();
@@ -39,7 +43,11 @@ pub fn bandwidth(team: &Team, bytes: usize, passes: usize) -> Bandwidth {
         .collect();
     rates.sort_by(f64::total_cmp);
     let last = rates.len() - 1;
-    Bandwidth { median: rates[last / 2], best: rates[last], bytes: buffer.len() * 8 }
+    Bandwidth {
+        median: rates[last / 2],
+        best: rates[last],
+        bytes: buffer.len() * 8,
+    }
 }
 
 /// A sum in 32 lanes, which the compiler keeps in vectors: reading is all that costs.
@@ -56,8 +64,14 @@ fn sum(values: &[u64]) -> u64 {
 /// Bytes of memory that can be had without swapping, where the system tells.
 fn free_memory() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.split_whitespace().next()?.parse::<usize>().ok()?.checked_mul(1024)
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace()
+        .next()?
+        .parse::<usize>()
+        .ok()?
+        .checked_mul(1024)
 }
 
 #[cfg(test)]

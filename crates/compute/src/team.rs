@@ -66,7 +66,11 @@ impl Job {
         let work: *const (dyn Fn(usize) + Sync + 'a) = work;
         // SAFETY: only the lifetime in the type changes. The pointer is used by the caller of
         // `run` while it has `work`, and by workers inside the gate, which `run` outlives.
-        let work = unsafe { std::mem::transmute::<_, *const (dyn Fn(usize) + Sync)>(work) };
+        let work = unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + 'a), *const (dyn Fn(usize) + Sync)>(
+                work,
+            )
+        };
         Self { work, chunks }
     }
 }
@@ -99,7 +103,11 @@ impl Team {
                 Some((handle.thread().clone(), handle))
             })
             .collect();
-        Self { shared, workers, turn: Mutex::new(()) }
+        Self {
+            shared,
+            workers,
+            turn: Mutex::new(()),
+        }
     }
 
     /// Number of threads, the caller counted.
@@ -128,7 +136,12 @@ impl Team {
         self.open(job);
         self.shared.take_chunks(job);
         self.close();
-        let payload = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let payload = self
+            .shared
+            .panic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         drop(turn);
         if let Some(payload) = payload {
             panic::resume_unwind(payload);
@@ -157,7 +170,9 @@ impl Team {
             let count = piece.min(len - start);
             // SAFETY: `start + count <= len`; each index is handed out once (rule 4), so no two
             // pieces overlap, and `out` stays borrowed until `run` returns.
-            work(index, unsafe { std::slice::from_raw_parts_mut(base.at(start), count) });
+            work(index, unsafe {
+                std::slice::from_raw_parts_mut(base.at(start), count)
+            });
         });
     }
 
@@ -166,8 +181,15 @@ impl Team {
         unsafe { *self.shared.job.get() = Some(job) };
         self.shared.next.store(0, Ordering::Relaxed);
         let epoch = self.shared.gate.load(Ordering::Relaxed) & !(EPOCH - 1);
-        self.shared.gate.store(epoch.wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
-        for ((thread, _), asleep) in self.workers.iter().zip(&self.shared.asleep).take(job.chunks - 1) {
+        self.shared
+            .gate
+            .store(epoch.wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
+        for ((thread, _), asleep) in self
+            .workers
+            .iter()
+            .zip(&self.shared.asleep)
+            .take(job.chunks - 1)
+        {
             if asleep.load(Ordering::SeqCst) {
                 thread.unpark();
             }
@@ -275,7 +297,9 @@ impl Drop for Team {
 
 impl fmt::Debug for Team {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Team").field("threads", &self.threads()).finish()
+        f.debug_struct("Team")
+            .field("threads", &self.threads())
+            .finish()
     }
 }
 
@@ -349,7 +373,10 @@ mod tests {
                 team.run(10, &|i| assert!(i != bad, "chunk {bad}"));
             }));
             let payload = result.expect_err("the panic is raised again");
-            assert_eq!(payload.downcast_ref::<String>(), Some(&format!("chunk {bad}")));
+            assert_eq!(
+                payload.downcast_ref::<String>(),
+                Some(&format!("chunk {bad}"))
+            );
             let count = AtomicUsize::new(0);
             team.run(10, &|_| {
                 count.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! Activations quantised to int8, once per product, for all weights that share them.
 
-use super::unpack::SPAN;
+use super::{lines::Lines, unpack::SPAN};
 
 /// Columns that share a scale. Smaller groups than the 256 of Q8_K: a large channel costs its 31
 /// neighbours precision, not 255.
@@ -12,15 +12,13 @@ pub(crate) struct Activations {
     /// Columns, padded to a multiple of [`SPAN`].
     pub(crate) columns: usize,
     /// `[tokens, columns]`, each in -127..=127.
-    pub(crate) codes: Vec<i8>,
+    pub(crate) codes: Lines<i8>,
     /// `[tokens, columns / 16]`: the step of the group, each twice.
-    pub(crate) step16: Vec<f32>,
+    pub(crate) step16: Lines<f32>,
     /// `[tokens, columns / 16]`: step times the sum of 16 codes.
-    pub(crate) sum16: Vec<f32>,
-    /// `[tokens, columns / 32]`: the step of the group.
-    pub(crate) step32: Vec<f32>,
-    /// `[tokens, columns / 32]`: step times the sum of 32 codes.
-    pub(crate) sum32: Vec<f32>,
+    pub(crate) sum16: Lines<f32>,
+    /// `[tokens, columns / 32, 2]`: the step of the group, and step times the sum of its 32 codes.
+    pub(crate) pair32: Lines<f32>,
 }
 
 /// One row of each array in [`Activations`], to be written.
@@ -28,8 +26,7 @@ pub(crate) struct RowMut<'a> {
     codes: &'a mut [i8],
     step16: &'a mut [f32],
     sum16: &'a mut [f32],
-    step32: &'a mut [f32],
-    sum32: &'a mut [f32],
+    pair32: &'a mut [f32],
 }
 
 impl Activations {
@@ -37,40 +34,32 @@ impl Activations {
     pub(crate) fn rows(&mut self, tokens: usize, columns: usize) -> Vec<RowMut<'_>> {
         let padded = columns.next_multiple_of(SPAN);
         self.columns = padded;
-        self.codes.resize(tokens * padded, 0);
-        for (array, per) in [
-            (&mut self.step16, 16),
-            (&mut self.sum16, 16),
-            (&mut self.step32, 32),
-            (&mut self.sum32, 32),
-        ] {
-            array.resize(tokens * padded / per, 0.0);
+        self.codes.resize(tokens * padded);
+        for array in [&mut self.step16, &mut self.sum16, &mut self.pair32] {
+            array.resize(tokens * padded / 16);
         }
         self.codes
             .chunks_exact_mut(padded)
             .zip(self.step16.chunks_exact_mut(padded / 16))
             .zip(self.sum16.chunks_exact_mut(padded / 16))
-            .zip(self.step32.chunks_exact_mut(padded / 32))
-            .zip(self.sum32.chunks_exact_mut(padded / 32))
-            .map(|((((codes, step16), sum16), step32), sum32)| RowMut {
+            .zip(self.pair32.chunks_exact_mut(padded / 16))
+            .map(|(((codes, step16), sum16), pair32)| RowMut {
                 codes,
                 step16,
                 sum16,
-                step32,
-                sum32,
+                pair32,
             })
             .collect()
     }
 
-    /// The arrays of steps and of sums for groups of `group` columns (16 or 32).
-    pub(crate) fn steps_and_sums(&self, group: usize) -> (&[f32], &[f32]) {
-        if group == 16 { (&self.step16, &self.sum16) } else { (&self.step32, &self.sum32) }
-    }
-
-    /// Step and sum of one group of `group` columns.
+    /// Step and sum of group `index` of `group` columns (16 or 32), counted over all tokens.
+    #[inline(always)]
     pub(crate) fn step_and_sum(&self, group: usize, index: usize) -> (f32, f32) {
-        let (steps, sums) = self.steps_and_sums(group);
-        (steps[index], sums[index])
+        if group == 16 {
+            (self.step16[index], self.sum16[index])
+        } else {
+            (self.pair32[2 * index], self.pair32[2 * index + 1])
+        }
     }
 }
 
@@ -80,7 +69,7 @@ impl Activations {
 #[inline(always)]
 pub(crate) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     let mut padded = [0.0f32; GROUP];
-    for g in 0..row.step32.len() {
+    for g in 0..row.pair32.len() / 2 {
         let values: &[f32; GROUP] = match x.get(g * GROUP..).and_then(|rest| rest.first_chunk()) {
             Some(values) => values,
             None => {
@@ -93,7 +82,11 @@ pub(crate) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
         let mut lanes = [0.0f32; 16];
         for half in values.chunks_exact(16) {
             for (lane, value) in lanes.iter_mut().zip(half) {
-                *lane = if value.abs() > *lane { value.abs() } else { *lane };
+                *lane = if value.abs() > *lane {
+                    value.abs()
+                } else {
+                    *lane
+                };
             }
         }
         let amax = lanes.into_iter().fold(0.0f32, f32::max);
@@ -111,8 +104,8 @@ pub(crate) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
             row.step16[2 * g + half] = step;
             row.sum16[2 * g + half] = step * *sum as f32;
         }
-        row.step32[g] = step;
-        row.sum32[g] = step * (sums[0] + sums[1]) as f32;
+        row.pair32[2 * g] = step;
+        row.pair32[2 * g + 1] = step * (sums[0] + sums[1]) as f32;
     }
 }
 
@@ -121,7 +114,9 @@ pub(crate) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
 #[inline(always)]
 fn round(x: f32) -> i32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5 * 2^23
-    ((x + SHIFT).to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32).clamp(-127, 127)
+    ((x + SHIFT).to_bits() as i32)
+        .wrapping_sub(SHIFT.to_bits() as i32)
+        .clamp(-127, 127)
 }
 
 #[cfg(test)]
@@ -141,7 +136,7 @@ mod tests {
         assert_eq!(acts.columns, 256);
         for g in 0..8 {
             let codes = &acts.codes[g * 32..g * 32 + 32];
-            let step = acts.step32[g];
+            let (step, total) = acts.step_and_sum(32, g);
             assert_eq!(acts.step16[2 * g..2 * g + 2], [step, step]);
             for (i, &code) in codes.iter().enumerate() {
                 let want = x.get(g * 32 + i).copied().unwrap_or(0.0);
@@ -149,17 +144,24 @@ mod tests {
                 assert_ne!(code, -128);
             }
             let sum: i32 = codes.iter().map(|&c| i32::from(c)).sum();
-            assert_eq!(acts.sum32[g], step * sum as f32);
+            assert_eq!(total, step * sum as f32);
         }
     }
 
     #[test]
     fn hostile_values_stay_in_range() {
-        let x: Vec<f32> = [f32::NAN, f32::INFINITY, f32::MIN_POSITIVE, -1e-45, f32::MAX, -f32::MAX]
-            .into_iter()
-            .cycle()
-            .take(256)
-            .collect();
+        let x: Vec<f32> = [
+            f32::NAN,
+            f32::INFINITY,
+            f32::MIN_POSITIVE,
+            -1e-45,
+            f32::MAX,
+            -f32::MAX,
+        ]
+        .into_iter()
+        .cycle()
+        .take(256)
+        .collect();
         let mut acts = Activations::default();
         for mut row in acts.rows(1, 256) {
             quantize(&x, &mut row);

@@ -33,7 +33,11 @@ pub(super) fn integer(block: BlockType) -> Option<Integer> {
 }
 
 fn kernels<U: Unpack>() -> Integer {
-    Integer { group: U::GROUP, dot: dot::<U>, pack: pack::<U> }
+    Integer {
+        group: U::GROUP,
+        dot: dot::<U>,
+        pack: pack::<U>,
+    }
 }
 
 fn quantize(x: &[f32], row: &mut RowMut<'_>) {
@@ -182,7 +186,6 @@ unsafe fn tile<const T: usize>(
 ) {
     let (columns, group) = (panel.columns, panel.group);
     let groups = columns / group;
-    let (steps, sums) = inputs.steps_and_sums(group);
     let (strip, row) = (half / 2, half % 2 * 8);
     let mut totals = [_mm256_setzero_ps(); T];
     // SAFETY: `k` and `g` stay below the columns and groups of the panel and of each input row.
@@ -205,8 +208,8 @@ unsafe fn tile<const T: usize>(
             let scale = _mm256_loadu_ps(panel.scales.as_ptr().add(at));
             let offset = _mm256_loadu_ps(panel.offsets.as_ptr().add(at));
             for t in 0..T {
-                let step = _mm256_set1_ps(*steps.get_unchecked((first + t) * groups + g));
-                let sum = _mm256_set1_ps(*sums.get_unchecked((first + t) * groups + g));
+                let (step, sum) = inputs.step_and_sum(group, (first + t) * groups + g);
+                let (step, sum) = (_mm256_set1_ps(step), _mm256_set1_ps(sum));
                 let total = _mm256_fmadd_ps(offset, sum, totals[t]);
                 let scaled = _mm256_cvtepi32_ps(products[t]);
                 totals[t] = _mm256_fmadd_ps(scaled, _mm256_mul_ps(scale, step), total);

@@ -15,10 +15,10 @@ use std::arch::x86_64::*;
 use hearth_format::BlockType;
 
 use super::{
-    Common, FEW, Few, Integer, Panel, STRIP, SPAN_BYTES,
+    Common, FEW, Few, Integer, Panel, SPAN_BYTES, STRIP,
     activation::{self, Activations, RowMut},
     avx512_blocks as blocks, by_block,
-    unpack::{self, SPAN, Unpack, Unpacked},
+    unpack::{SPAN, Unpack},
 };
 
 /// A block type on this instruction set.
@@ -27,6 +27,8 @@ pub(super) trait Wide {
     type Meaning: Unpack;
     /// What of a span is worked out before its codes and scales.
     type Ready;
+    /// How its scales are held.
+    type Scales: Scales;
 
     /// Begins with the span at `span`.
     ///
@@ -41,38 +43,129 @@ pub(super) trait Wide {
     /// See [`Wide::ready`].
     unsafe fn codes(span: *const u8, ready: &Self::Ready, j: usize) -> __m512i;
 
-    /// Scales and offsets of the 16 groups.
+    /// Scales and offsets of the groups, for the codes as they are.
     ///
     /// # Safety
     /// See [`Wide::ready`].
-    unsafe fn scales(span: *const u8, ready: &Self::Ready) -> (__m512, __m512);
+    unsafe fn scales(span: *const u8, ready: &Self::Ready) -> Self::Scales;
 }
 
-/// Any block type, by way of its scalar form on the stack.
-struct Plain<U>(std::marker::PhantomData<U>);
+/// Scales and offsets of a span in registers. The methods have the contract of [`Wide::ready`].
+pub(super) trait Scales: Copy {
+    /// Lane of [`Scales::times`] that holds the scale of columns `4 l..4 l + 4`, for `l < 16`.
+    const LANE: [i32; 16];
+    /// What to add to that from one 64 columns to the next.
+    const NEXT: i32;
 
-impl<U: Unpack> Wide for Plain<U> {
-    type Meaning = U;
-    type Ready = Unpacked;
+    /// The same for codes to which 128 was added.
+    unsafe fn moved(self) -> Self;
+
+    /// Scale times step in lanes; adds offset times sum to `total`. `at` is the first group of 16 of
+    /// the span among all of `inputs`.
+    unsafe fn times(self, inputs: &Activations, at: usize, total: &mut __m512) -> __m512;
+
+    /// Scales and offsets, in the first lanes in the order of groups.
+    unsafe fn apart(self) -> [__m512; 2];
+}
+
+/// Of 16 groups of 16: scales, offsets.
+#[derive(Clone, Copy)]
+pub(super) struct Sixteens(pub(super) __m512, pub(super) __m512);
+
+/// Of 8 groups of 32: scale and offset of the first, of the second, and so on.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs(pub(super) __m512);
+
+impl Scales for Sixteens {
+    const LANE: [i32; 16] = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3];
+    const NEXT: i32 = 4;
 
     #[inline(always)]
-    unsafe fn ready(span: *const u8) -> Unpacked {
-        let mut out = Unpacked::default();
+    unsafe fn moved(self) -> Self {
         // SAFETY: the contract of the trait.
-        U::unpack(unsafe { std::slice::from_raw_parts(span, U::BYTES) }, &mut out);
-        out
+        unsafe {
+            Self(
+                self.0,
+                _mm512_fnmadd_ps(self.0, _mm512_set1_ps(128.0), self.1),
+            )
+        }
     }
 
     #[inline(always)]
-    unsafe fn codes(_: *const u8, ready: &Unpacked, j: usize) -> __m512i {
-        // SAFETY: `j < 4`, and the array has 4 times 64 bytes.
-        unsafe { _mm512_loadu_si512(ready.codes.as_ptr().add(64 * j).cast()) }
+    unsafe fn times(self, inputs: &Activations, at: usize, total: &mut __m512) -> __m512 {
+        // SAFETY: the contract of the trait: the span has 16 groups of 16 from `at` on.
+        unsafe {
+            let step = _mm512_loadu_ps(inputs.step16.as_ptr().add(at));
+            let sum = _mm512_loadu_ps(inputs.sum16.as_ptr().add(at));
+            *total = _mm512_fmadd_ps(self.1, sum, *total);
+            _mm512_mul_ps(self.0, step)
+        }
     }
 
     #[inline(always)]
-    unsafe fn scales(_: *const u8, ready: &Unpacked) -> (__m512, __m512) {
-        // SAFETY: both arrays have 16 values.
-        unsafe { (_mm512_loadu_ps(ready.scale.as_ptr()), _mm512_loadu_ps(ready.offset.as_ptr())) }
+    unsafe fn apart(self) -> [__m512; 2] {
+        [self.0, self.1]
+    }
+}
+
+impl Scales for Pairs {
+    const LANE: [i32; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2];
+    const NEXT: i32 = 4;
+
+    #[inline(always)]
+    unsafe fn moved(self) -> Self {
+        // SAFETY: the contract of the trait.
+        unsafe {
+            let scales = _mm512_moveldup_ps(self.0);
+            Self(_mm512_mask3_fnmadd_ps(
+                scales,
+                _mm512_set1_ps(128.0),
+                self.0,
+                0xaaaa,
+            ))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn times(self, inputs: &Activations, at: usize, total: &mut __m512) -> __m512 {
+        // SAFETY: the contract of the trait: 8 pairs stand where 16 groups of 16 would.
+        unsafe {
+            let pairs = _mm512_loadu_ps(inputs.pair32.as_ptr().add(at));
+            let products = _mm512_mul_ps(self.0, pairs);
+            *total = _mm512_mask_add_ps(*total, 0xaaaa, *total, products);
+            products
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn apart(self) -> [__m512; 2] {
+        // SAFETY: the contract of the trait.
+        unsafe {
+            let order = |odd| {
+                _mm512_set_epi32(
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    14 + odd,
+                    12 + odd,
+                    10 + odd,
+                    8 + odd,
+                    6 + odd,
+                    4 + odd,
+                    2 + odd,
+                    odd,
+                )
+            };
+            [
+                _mm512_permutexvar_ps(order(0), self.0),
+                _mm512_permutexvar_ps(order(1), self.0),
+            ]
+        }
     }
 }
 
@@ -80,16 +173,19 @@ pub(super) const COMMON: Common = Common { quantize, multiply };
 
 pub(super) fn integer(block: BlockType) -> Option<Integer> {
     by_block!(block, kernels,
-        Q4_0 => blocks::Q4_0, Q5_0 => blocks::Q5_0, Q8_0 => blocks::Q8_0, Iq4Nl => blocks::Iq4Nl,
-        Iq4Xs => blocks::Iq4Xs, Q4K => blocks::Q4K, Q5K => blocks::Q5K, Q6K => blocks::Q6K,
-        Q4_1 => Plain<unpack::Q4_1>, Q5_1 => Plain<unpack::Q5_1>, Mxfp4 => blocks::Mxfp4,
-        Q2K => Plain<unpack::Q2K>, Q3K => Plain<unpack::Q3K>, Nvfp4 => Plain<unpack::Nvfp4>,
-        Tq2_0 => Plain<unpack::Tq2>,
+        Q4_0 => blocks::Q4_0, Q4_1 => blocks::Q4_1, Q5_0 => blocks::Q5_0, Q5_1 => blocks::Q5_1,
+        Q8_0 => blocks::Q8_0, Iq4Nl => blocks::Iq4Nl, Iq4Xs => blocks::Iq4Xs, Mxfp4 => blocks::Mxfp4,
+        Q2K => blocks::Q2K, Q3K => blocks::Q3K, Q4K => blocks::Q4K, Q5K => blocks::Q5K,
+        Q6K => blocks::Q6K, Nvfp4 => blocks::Nvfp4, Tq2_0 => blocks::Tq2,
     )
 }
 
 fn kernels<W: Wide>() -> Integer {
-    Integer { group: W::Meaning::GROUP, dot: dot::<W>, pack: pack::<W> }
+    Integer {
+        group: W::Meaning::GROUP,
+        dot: dot::<W>,
+        pack: pack::<W>,
+    }
 }
 
 fn quantize(x: &[f32], row: &mut RowMut<'_>) {
@@ -100,6 +196,10 @@ fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     // SAFETY: rule 1.
     unsafe { featured(x, row) }
 }
+
+/// Sums of a row, of even and odd quarters of the spans and of the offsets: one would be as slow as
+/// its additions in a row.
+const SUMS: usize = 3;
 
 /// Bytes that are asked for ahead of those being multiplied. Measured on Sapphire Rapids: 1 KiB is
 /// late, 4 KiB and more lose what was fetched.
@@ -131,7 +231,7 @@ unsafe fn dot_tokens<W: Wide, const T: usize>(few: &Few<'_>, rows: usize, out: &
     let mut tail = [0u8; SPAN_BYTES];
     for r in 0..rows {
         let row = &few.weights[r * few.row_bytes..(r + 1) * few.row_bytes];
-        let mut sums = [[_mm512_setzero_ps(); 2]; T];
+        let mut sums = [[_mm512_setzero_ps(); SUMS]; T];
         // SAFETY: each span is inside `row` or `tail`; the activations have that many spans.
         unsafe {
             for index in 0..whole {
@@ -147,7 +247,8 @@ unsafe fn dot_tokens<W: Wide, const T: usize>(few: &Few<'_>, rows: usize, out: &
             }
         }
         for (t, sum) in sums.iter().enumerate() {
-            out[t * rows + r] = _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+            let sum = _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), sum[2]);
+            out[t * rows + r] = _mm512_reduce_add_ps(sum);
         }
     }
 }
@@ -161,34 +262,28 @@ unsafe fn span_dot<W: Wide, const T: usize>(
     span: *const u8,
     index: usize,
     few: &Few<'_>,
-    sums: &mut [[__m512; 2]; T],
+    sums: &mut [[__m512; SUMS]; T],
 ) {
     let inputs = few.inputs;
     // SAFETY: passed on.
     unsafe {
         let ready = W::ready(span);
-        let (scale, offset) = signed_scales::<W>(span, &ready);
+        let span_scales = unsigned_scales::<W>(span, &ready);
+        let at = |t: usize| (few.first_token + t) * inputs.columns + index * SPAN;
         let mut scales = [_mm512_setzero_ps(); T];
         for t in 0..T {
-            let at = ((few.first_token + t) * inputs.columns + index * SPAN) / 16;
-            let step = _mm512_loadu_ps(inputs.step16.as_ptr().add(at));
-            let sum = _mm512_loadu_ps(inputs.sum16.as_ptr().add(at));
-            scales[t] = _mm512_mul_ps(scale, step);
-            sums[t][1] = _mm512_fmadd_ps(offset, sum, sums[t][1]);
+            scales[t] = span_scales.times(inputs, at(t) / 16, &mut sums[t][2]);
         }
+        let lane = _mm512_loadu_si512(W::Scales::LANE.as_ptr().cast());
         for j in 0..4 {
             let codes = unsigned_codes::<W>(span, &ready, j);
-            let lanes = _mm512_add_epi32(
-                _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0),
-                _mm512_set1_epi32(4 * j as i32),
-            );
+            let lane = _mm512_add_epi32(lane, _mm512_set1_epi32(W::Scales::NEXT * j as i32));
             for t in 0..T {
-                let at = (few.first_token + t) * inputs.columns + index * SPAN + 64 * j;
-                let x = _mm512_loadu_si512(inputs.codes.as_ptr().add(at).cast());
+                let x = _mm512_loadu_si512(inputs.codes.as_ptr().add(at(t) + 64 * j).cast());
                 let products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, x);
-                let scale = _mm512_permutexvar_ps(lanes, scales[t]);
-                sums[t][j % 2] =
-                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), scale, sums[t][j % 2]);
+                let products = _mm512_cvtepi32_ps(products);
+                let scale = _mm512_permutexvar_ps(lane, scales[t]);
+                sums[t][j % 2] = _mm512_fmadd_ps(products, scale, sums[t][j % 2]);
             }
         }
     }
@@ -201,7 +296,11 @@ unsafe fn unsigned_codes<W: Wide>(span: *const u8, ready: &W::Ready, j: usize) -
     // SAFETY: passed on.
     unsafe {
         let codes = W::codes(span, ready, j);
-        if W::Meaning::SIGNED { _mm512_xor_si512(codes, _mm512_set1_epi8(-128)) } else { codes }
+        if W::Meaning::SIGNED {
+            _mm512_xor_si512(codes, _mm512_set1_epi8(-128))
+        } else {
+            codes
+        }
     }
 }
 
@@ -210,14 +309,14 @@ unsafe fn unsigned_codes<W: Wide>(span: *const u8, ready: &W::Ready, j: usize) -
 /// # Safety
 /// That of [`Wide::ready`].
 #[inline(always)]
-unsafe fn signed_scales<W: Wide>(span: *const u8, ready: &W::Ready) -> (__m512, __m512) {
+unsafe fn unsigned_scales<W: Wide>(span: *const u8, ready: &W::Ready) -> W::Scales {
     // SAFETY: passed on.
     unsafe {
-        let (scale, offset) = W::scales(span, ready);
+        let scales = W::scales(span, ready);
         if W::Meaning::SIGNED {
-            (scale, _mm512_fnmadd_ps(scale, _mm512_set1_ps(128.0), offset))
+            scales.moved()
         } else {
-            (scale, offset)
+            scales
         }
     }
 }
@@ -269,13 +368,16 @@ unsafe fn pack_strip<W: Wide>(
                 for (j, square) in square.iter_mut().enumerate() {
                     square[r] = unsigned_codes::<W>(span, &ready, j);
                 }
-                let (s, o) = signed_scales::<W>(span, &ready);
+                let [s, o] = unsigned_scales::<W>(span, &ready).apart();
                 scale[r] = _mm512_castps_si512(s);
                 offset[r] = _mm512_castps_si512(o);
             }
         }
         let strip_codes = &mut codes[index * SPAN * STRIP..(index + 1) * SPAN * STRIP];
-        for (square, out) in square.iter_mut().zip(strip_codes.chunks_exact_mut(64 * STRIP)) {
+        for (square, out) in square
+            .iter_mut()
+            .zip(strip_codes.chunks_exact_mut(64 * STRIP))
+        {
             transpose(square);
             for (vector, out) in square.iter().zip(out.chunks_exact_mut(64)) {
                 // SAFETY: 64 bytes are written to a chunk of 64.
@@ -285,8 +387,7 @@ unsafe fn pack_strip<W: Wide>(
         for (vectors, out) in [(&mut scale, &mut *scales), (&mut offset, &mut *offsets)] {
             transpose(vectors);
             let out = &mut out[index * groups * STRIP..(index + 1) * groups * STRIP];
-            let vectors = vectors.iter().step_by(W::Meaning::GROUP / 16);
-            for (vector, out) in vectors.zip(out.chunks_exact_mut(STRIP)) {
+            for (vector, out) in vectors.iter().zip(out.chunks_exact_mut(STRIP)) {
                 // SAFETY: 16 floats are written to a chunk of 16.
                 unsafe { _mm512_storeu_ps(out.as_mut_ptr(), _mm512_castsi512_ps(*vector)) };
             }
@@ -371,9 +472,7 @@ unsafe fn tile_of<const S: usize, const G: usize, const T: usize>(
 ) {
     let columns = panel.columns;
     let groups = columns / G;
-    let (steps, sums) = inputs.steps_and_sums(G);
     let x = inputs.codes[first * columns..].as_ptr();
-    let (steps, sums) = (steps[first * groups..].as_ptr(), sums[first * groups..].as_ptr());
     let mut totals = [[_mm512_setzero_ps(); S]; T];
     for g in 0..groups {
         let mut products = [[_mm512_setzero_si512(); S]; T];
@@ -398,8 +497,8 @@ unsafe fn tile_of<const S: usize, const G: usize, const T: usize>(
                 let scale = _mm512_loadu_ps(panel.scales.as_ptr().add(at));
                 let offset = _mm512_loadu_ps(panel.offsets.as_ptr().add(at));
                 for t in 0..T {
-                    let step = _mm512_set1_ps(*steps.add(t * groups + g));
-                    let sum = _mm512_set1_ps(*sums.add(t * groups + g));
+                    let (step, sum) = inputs.step_and_sum(G, (first + t) * groups + g);
+                    let (step, sum) = (_mm512_set1_ps(step), _mm512_set1_ps(sum));
                     let scaled = _mm512_cvtepi32_ps(products[t][s]);
                     let total = _mm512_fmadd_ps(offset, sum, totals[t][s]);
                     totals[t][s] = _mm512_fmadd_ps(scaled, _mm512_mul_ps(scale, step), total);

@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use super::{
-    avx512::Wide,
+    avx512::{Pairs, Sixteens, Wide},
     unpack::{self, FP4, NONLINEAR, scales_and_mins},
 };
 
@@ -34,6 +34,39 @@ unsafe fn halves(span: *const u8, stride: usize) -> __m512 {
     }
 }
 
+/// Scales that stand twice each, with offsets of `factor` times the scale.
+#[inline(always)]
+unsafe fn with_offset(scales: __m512, factor: f32) -> Pairs {
+    // SAFETY: the module's contract.
+    unsafe {
+        Pairs(_mm512_mask_mul_ps(
+            scales,
+            0xaaaa,
+            scales,
+            _mm512_set1_ps(factor),
+        ))
+    }
+}
+
+/// Scale and offset halves at the head of eight blocks `stride` bytes apart.
+#[inline(always)]
+unsafe fn half_pairs(span: *const u8, stride: usize) -> Pairs {
+    // SAFETY: the module's contract: eight blocks of `stride` bytes.
+    unsafe {
+        let at = |i: usize| span.add(i * stride).cast::<i32>().read_unaligned();
+        Pairs(_mm512_cvtph_ps(_mm256_set_epi32(
+            at(7),
+            at(6),
+            at(5),
+            at(4),
+            at(3),
+            at(2),
+            at(1),
+            at(0),
+        )))
+    }
+}
+
 /// Two 16-byte runs of nibbles as 64 bytes: low and high nibbles of the first, then of the second.
 #[inline(always)]
 unsafe fn nibbles(first: *const u8, second: *const u8) -> __m512i {
@@ -43,8 +76,14 @@ unsafe fn nibbles(first: *const u8, second: *const u8) -> __m512i {
         let second = _mm256_broadcastsi128_si256(_mm_loadu_si128(second.cast()));
         let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
         let shifts = _mm512_set_epi64(
-            0x0004_0004_0004_0004, 0x0004_0004_0004_0004, 0, 0,
-            0x0004_0004_0004_0004, 0x0004_0004_0004_0004, 0, 0,
+            0x0004_0004_0004_0004,
+            0x0004_0004_0004_0004,
+            0,
+            0,
+            0x0004_0004_0004_0004,
+            0x0004_0004_0004_0004,
+            0,
+            0,
         );
         _mm512_and_si512(_mm512_srlv_epi16(both, shifts), _mm512_set1_epi8(15))
     }
@@ -57,11 +96,27 @@ unsafe fn table(values: &[i8; 16]) -> __m512i {
     unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(values.as_ptr().cast())) }
 }
 
-/// Spreads a bit mask to bytes: `value` where the bit is set.
+/// `codes` with the bits of two 32-bit masks as bit 4.
 #[inline(always)]
-unsafe fn bits(mask: u64, value: i8) -> __m512i {
+unsafe fn fifth_bits(first: *const u8, second: *const u8, codes: __m512i) -> __m512i {
+    // SAFETY: the module's contract: both have 4 bytes.
+    unsafe {
+        let mask = |at: *const u8| u64::from(at.cast::<u32>().read_unaligned());
+        let mask = mask(first) | mask(second) << 32;
+        _mm512_or_si512(codes, _mm512_maskz_set1_epi8(mask, 16))
+    }
+}
+
+/// `codes` with `value` added where bit `2 j` (first half) or `2 j + 1` (second) of `bits` is set.
+#[inline(always)]
+unsafe fn plane_bits(bits: __m512i, j: usize, value: i8, codes: __m512i) -> __m512i {
     // SAFETY: the module's contract.
-    unsafe { _mm512_maskz_set1_epi8(mask, value) }
+    unsafe {
+        let (low, high) = (1i8 << (2 * j), (2u8 << (2 * j)) as i8);
+        let wanted = _mm512_inserti64x4::<1>(_mm512_set1_epi8(low), _mm256_set1_epi8(high));
+        let mask = _mm512_test_epi8_mask(bits, wanted);
+        _mm512_or_si512(codes, _mm512_maskz_set1_epi8(mask, value))
+    }
 }
 
 /// Q8_0.
@@ -69,6 +124,7 @@ pub(super) struct Q8_0;
 impl Wide for Q8_0 {
     type Meaning = unpack::Q8_0;
     type Ready = ();
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -85,9 +141,9 @@ impl Wide for Q8_0 {
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
         // SAFETY: the module's contract.
-        unsafe { (halves(span, 34), _mm512_setzero_ps()) }
+        unsafe { with_offset(halves(span, 34), 0.0) }
     }
 }
 
@@ -96,6 +152,7 @@ pub(super) struct Q4_0;
 impl Wide for Q4_0 {
     type Meaning = unpack::Q4_0;
     type Ready = ();
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -107,12 +164,9 @@ impl Wide for Q4_0 {
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
         // SAFETY: the module's contract.
-        unsafe {
-            let scale = halves(span, 18);
-            (scale, _mm512_mul_ps(scale, _mm512_set1_ps(-8.0)))
-        }
+        unsafe { with_offset(halves(span, 18), -8.0) }
     }
 }
 
@@ -121,6 +175,7 @@ pub(super) struct Q5_0;
 impl Wide for Q5_0 {
     type Meaning = unpack::Q5_0;
     type Ready = ();
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -130,19 +185,18 @@ impl Wide for Q5_0 {
         // SAFETY: the module's contract.
         unsafe {
             let block = span.add(2 * j * 22);
-            let high = |at: *const u8| u64::from(at.cast::<u32>().read_unaligned());
-            let high = high(block.add(2)) | high(block.add(24)) << 32;
-            _mm512_or_si512(nibbles(block.add(6), block.add(28)), bits(high, 16))
+            fifth_bits(
+                block.add(2),
+                block.add(24),
+                nibbles(block.add(6), block.add(28)),
+            )
         }
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
         // SAFETY: the module's contract.
-        unsafe {
-            let scale = halves(span, 22);
-            (scale, _mm512_mul_ps(scale, _mm512_set1_ps(-16.0)))
-        }
+        unsafe { with_offset(halves(span, 22), -16.0) }
     }
 }
 
@@ -151,6 +205,7 @@ pub(super) struct Iq4Nl;
 impl Wide for Iq4Nl {
     type Meaning = unpack::Iq4Nl;
     type Ready = ();
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -165,9 +220,9 @@ impl Wide for Iq4Nl {
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
         // SAFETY: the module's contract.
-        unsafe { (halves(span, 18), _mm512_setzero_ps()) }
+        unsafe { with_offset(halves(span, 18), 0.0) }
     }
 }
 
@@ -176,6 +231,7 @@ pub(super) struct Iq4Xs;
 impl Wide for Iq4Xs {
     type Meaning = unpack::Iq4Xs;
     type Ready = ();
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -190,7 +246,7 @@ impl Wide for Iq4Xs {
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
         // SAFETY: the module's contract.
         unsafe {
             let high = i32::from(span.add(2).cast::<u16>().read_unaligned());
@@ -202,26 +258,28 @@ impl Wide for Iq4Xs {
             let low = _mm512_and_si512(low, _mm512_set1_epi32(15));
             let high = _mm512_and_si512(_mm512_slli_epi32::<4>(high), _mm512_set1_epi32(0x30));
             let s = _mm512_sub_epi32(_mm512_or_si512(low, high), _mm512_set1_epi32(32));
-            (_mm512_mul_ps(_mm512_cvtepi32_ps(s), half(span)), _mm512_setzero_ps())
+            with_offset(_mm512_mul_ps(_mm512_cvtepi32_ps(s), half(span)), 0.0)
         }
     }
 }
 
 /// The head of Q4_K and Q5_K.
 #[inline(always)]
-unsafe fn k_scales(span: *const u8) -> (__m512, __m512) {
+unsafe fn k_scales(span: *const u8) -> Pairs {
     // SAFETY: the module's contract.
     unsafe {
         let (scales, mins) = scales_and_mins(&*span.add(4).cast::<[u8; 12]>());
-        let packed = _mm_set_epi64x(mins as i64, scales as i64);
-        let scales = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(packed, packed));
-        let mins = _mm512_cvtepu8_epi32(_mm_unpackhi_epi8(packed, packed));
-        let (d, dmin) = (half(span), half(span.add(2)));
-        let offset = _mm512_mul_ps(_mm512_cvtepi32_ps(mins), dmin);
-        (
-            _mm512_mul_ps(_mm512_cvtepi32_ps(scales), d),
-            _mm512_xor_ps(offset, _mm512_set1_ps(-0.0)),
-        )
+        let bytes = _mm_unpacklo_epi8(
+            _mm_cvtsi64_si128(scales as i64),
+            _mm_cvtsi64_si128(mins as i64),
+        );
+        let d = _mm256_set1_epi32(span.cast::<i32>().read_unaligned());
+        // d and dmin in turn; the offset is -dmin m.
+        let d = _mm512_cvtph_ps(_mm256_xor_si256(d, _mm256_set1_epi32(i32::MIN)));
+        Pairs(_mm512_mul_ps(
+            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)),
+            d,
+        ))
     }
 }
 
@@ -242,6 +300,7 @@ pub(super) struct Q4K;
 impl Wide for Q4K {
     type Meaning = unpack::Q4K;
     type Ready = ();
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -253,7 +312,7 @@ impl Wide for Q4K {
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
         // SAFETY: the module's contract.
         unsafe { k_scales(span) }
     }
@@ -265,6 +324,7 @@ impl Wide for Q5K {
     type Meaning = unpack::Q5K;
     /// The fifth bits, in both halves.
     type Ready = __m512i;
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(span: *const u8) -> __m512i {
@@ -275,19 +335,11 @@ impl Wide for Q5K {
     #[inline(always)]
     unsafe fn codes(span: *const u8, ready: &__m512i, j: usize) -> __m512i {
         // SAFETY: the module's contract.
-        unsafe {
-            let (low, high) = (1i8 << (2 * j), (2u8 << (2 * j)) as i8);
-            let wanted = _mm512_inserti64x4::<1>(
-                _mm512_set1_epi8(low),
-                _mm256_set1_epi8(high),
-            );
-            let mask = _mm512_test_epi8_mask(*ready, wanted);
-            _mm512_or_si512(k_nibbles(span.add(48 + 32 * j)), bits(mask, 16))
-        }
+        unsafe { plane_bits(*ready, j, 16, k_nibbles(span.add(48 + 32 * j))) }
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, _: &__m512i) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, _: &__m512i) -> Pairs {
         // SAFETY: the module's contract.
         unsafe { k_scales(span) }
     }
@@ -298,6 +350,7 @@ pub(super) struct Q6K;
 impl Wide for Q6K {
     type Meaning = unpack::Q6K;
     type Ready = ();
+    type Scales = Sixteens;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -311,12 +364,18 @@ impl Wide for Q6K {
             let high = _mm256_loadu_si256(span.add(128 + 32 * n).cast());
             let high = _mm512_broadcast_i64x4(high);
             let lanes = |first: i64, second: i64| {
-                let (a, b) = (first * 0x0001_0001_0001_0001, second * 0x0001_0001_0001_0001);
+                let (a, b) = (
+                    first * 0x0001_0001_0001_0001,
+                    second * 0x0001_0001_0001_0001,
+                );
                 _mm512_set_epi64(b, b, b, b, a, a, a, a)
             };
             // Bits 2 g.. of group g come to bits 4 and 5; groups 0 and 1 are the first 64 codes.
             let (low, high) = if upper {
-                (_mm512_srli_epi16::<4>(low), _mm512_srlv_epi16(high, lanes(0, 2)))
+                (
+                    _mm512_srli_epi16::<4>(low),
+                    _mm512_srlv_epi16(high, lanes(0, 2)),
+                )
             } else {
                 (low, _mm512_sllv_epi16(high, lanes(4, 2)))
             };
@@ -327,12 +386,12 @@ impl Wide for Q6K {
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Sixteens {
         // SAFETY: the module's contract.
         unsafe {
             let s = _mm512_cvtepi8_epi32(_mm_loadu_si128(span.add(192).cast()));
             let scale = _mm512_mul_ps(_mm512_cvtepi32_ps(s), half(span.add(208)));
-            (scale, _mm512_mul_ps(scale, _mm512_set1_ps(-32.0)))
+            Sixteens(scale, _mm512_mul_ps(scale, _mm512_set1_ps(-32.0)))
         }
     }
 }
@@ -342,6 +401,7 @@ pub(super) struct Mxfp4;
 impl Wide for Mxfp4 {
     type Meaning = unpack::Mxfp4;
     type Ready = ();
+    type Scales = Pairs;
 
     #[inline(always)]
     unsafe fn ready(_: *const u8) {}
@@ -356,7 +416,7 @@ impl Wide for Mxfp4 {
     }
 
     #[inline(always)]
-    unsafe fn scales(span: *const u8, (): &()) -> (__m512, __m512) {
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
         // SAFETY: the module's contract.
         unsafe {
             let at = |i: usize| u64::from(*span.add(i * 17));
@@ -368,7 +428,220 @@ impl Wide for Mxfp4 {
             let small = _mm512_sllv_epi32(_mm512_set1_epi32(0x0020_0000), exponent);
             let is_small = _mm512_cmplt_epu32_mask(exponent, _mm512_set1_epi32(2));
             let scale = _mm512_mask_blend_epi32(is_small, normal, small);
-            (_mm512_castsi512_ps(scale), _mm512_setzero_ps())
+            with_offset(_mm512_castsi512_ps(scale), 0.0)
+        }
+    }
+}
+
+/// Q4_1.
+pub(super) struct Q4_1;
+impl Wide for Q4_1 {
+    type Meaning = unpack::Q4_1;
+    type Ready = ();
+    type Scales = Pairs;
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { nibbles(span.add(2 * j * 20 + 4), span.add(2 * j * 20 + 24)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
+        // SAFETY: the module's contract.
+        unsafe { half_pairs(span, 20) }
+    }
+}
+
+/// Q5_1.
+pub(super) struct Q5_1;
+impl Wide for Q5_1 {
+    type Meaning = unpack::Q5_1;
+    type Ready = ();
+    type Scales = Pairs;
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            let block = span.add(2 * j * 24);
+            fifth_bits(
+                block.add(4),
+                block.add(28),
+                nibbles(block.add(8), block.add(32)),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
+        // SAFETY: the module's contract.
+        unsafe { half_pairs(span, 24) }
+    }
+}
+
+/// Codes `64 j..64 j + 64` of the 2-bit planes at `qs`.
+#[inline(always)]
+unsafe fn planes(qs: *const u8, j: usize) -> __m512i {
+    // SAFETY: the module's contract: 64 bytes of planes.
+    unsafe {
+        let both = _mm512_broadcast_i64x4(_mm256_loadu_si256(qs.add(32 * (j / 2)).cast()));
+        let (low, high) = if j.is_multiple_of(2) { (0, 2) } else { (4, 6) };
+        let lanes = |shift: i64| shift * 0x0001_0001_0001_0001;
+        let (low, high) = (lanes(low), lanes(high));
+        let shifts = _mm512_set_epi64(high, high, high, high, low, low, low, low);
+        _mm512_and_si512(_mm512_srlv_epi16(both, shifts), _mm512_set1_epi8(3))
+    }
+}
+
+/// Q2_K.
+pub(super) struct Q2K;
+impl Wide for Q2K {
+    type Meaning = unpack::Q2K;
+    type Ready = ();
+    type Scales = Sixteens;
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { planes(span.add(16), j) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> Sixteens {
+        // SAFETY: the module's contract.
+        unsafe {
+            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(span.cast()));
+            let scales = _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));
+            let mins = _mm512_cvtepi32_ps(_mm512_srli_epi32::<4>(bytes));
+            let offsets = _mm512_mul_ps(mins, half(span.add(82)));
+            Sixteens(
+                _mm512_mul_ps(scales, half(span.add(80))),
+                _mm512_xor_ps(offsets, _mm512_set1_ps(-0.0)),
+            )
+        }
+    }
+}
+
+/// Q3_K.
+pub(super) struct Q3K;
+impl Wide for Q3K {
+    type Meaning = unpack::Q3K;
+    /// The third bits, in both halves.
+    type Ready = __m512i;
+    type Scales = Sixteens;
+
+    #[inline(always)]
+    unsafe fn ready(span: *const u8) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { _mm512_broadcast_i64x4(_mm256_loadu_si256(span.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, ready: &__m512i, j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { plane_bits(*ready, j, 4, planes(span.add(32), j)) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, _: &__m512i) -> Sixteens {
+        // SAFETY: the module's contract.
+        unsafe {
+            let low = span.add(96).cast::<u64>().read_unaligned();
+            let high = u64::from(span.add(104).cast::<u32>().read_unaligned());
+            // Two bits of each of 16 scales: four bytes by four shifts.
+            let two = |shift: u32| {
+                let (a, b) = (
+                    high >> shift & 0x0303_0303,
+                    high >> (shift + 2) & 0x0303_0303,
+                );
+                (a | b << 32) << 4
+            };
+            let nibbles = 0x0f0f_0f0f_0f0f_0f0f;
+            let (first, second) = (low & nibbles | two(0), low >> 4 & nibbles | two(4));
+            let s = _mm512_cvtepu8_epi32(_mm_set_epi64x(second as i64, first as i64));
+            let s = _mm512_cvtepi32_ps(_mm512_sub_epi32(s, _mm512_set1_epi32(32)));
+            let scales = _mm512_mul_ps(s, half(span.add(108)));
+            Sixteens(scales, _mm512_mul_ps(scales, _mm512_set1_ps(-4.0)))
+        }
+    }
+}
+
+/// TQ2_0.
+pub(super) struct Tq2;
+impl Wide for Tq2 {
+    type Meaning = unpack::Tq2;
+    type Ready = ();
+    type Scales = Pairs;
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe { planes(span, j) }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> Pairs {
+        // SAFETY: the module's contract.
+        unsafe { with_offset(half(span.add(64)), -1.0) }
+    }
+}
+
+/// NVFP4.
+pub(super) struct Nvfp4;
+impl Wide for Nvfp4 {
+    type Meaning = unpack::Nvfp4;
+    type Ready = ();
+    type Scales = Sixteens;
+
+    #[inline(always)]
+    unsafe fn ready(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn codes(span: *const u8, (): &(), j: usize) -> __m512i {
+        // SAFETY: the module's contract.
+        unsafe {
+            // Eight bytes hold 16 codes: the low nibbles, then the high ones.
+            let bytes = _mm256_loadu_si256(span.add(36 * j + 4).cast());
+            let twice = _mm512_permutexvar_epi64(
+                _mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0),
+                _mm512_castsi256_si512(bytes),
+            );
+            let four = 0x0004_0004_0004_0004;
+            let shifts = _mm512_set_epi64(four, 0, four, 0, four, 0, four, 0);
+            let codes = _mm512_and_si512(_mm512_srlv_epi16(twice, shifts), _mm512_set1_epi8(15));
+            _mm512_shuffle_epi8(table(&FP4), codes)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scales(span: *const u8, (): &()) -> Sixteens {
+        // SAFETY: the module's contract.
+        unsafe {
+            let at = |i: usize| span.add(36 * i).cast::<i32>().read_unaligned();
+            let bytes = _mm256_cvtepu8_epi16(_mm_set_epi32(at(3), at(2), at(1), at(0)));
+            let bytes = _mm256_and_si256(bytes, _mm256_set1_epi16(0x7f));
+            let wrong = _mm256_cmpeq_epi16_mask(bytes, _mm256_set1_epi16(0x7f));
+            let bytes = _mm256_mask_set1_epi16(bytes, wrong, 0);
+            // A half has the same mantissa three bits higher and a bias of 15, not 7: 2^8 too small;
+            // doubled codes want half of that.
+            let scales = _mm512_cvtph_ps(_mm256_slli_epi16::<7>(bytes));
+            Sixteens(
+                _mm512_mul_ps(scales, _mm512_set1_ps(128.0)),
+                _mm512_setzero_ps(),
+            )
         }
     }
 }

@@ -171,8 +171,14 @@ impl Sixteen for [f32; LANES] {
         unsafe {
             match F {
                 0 => at.cast::<[f32; LANES]>().read_unaligned(),
-                1 => at.cast::<[u16; LANES]>().read_unaligned().map(|v| f16::from_bits(v).to_f32()),
-                _ => at.cast::<[u16; LANES]>().read_unaligned().map(|v| bf16::from_bits(v).to_f32()),
+                1 => at
+                    .cast::<[u16; LANES]>()
+                    .read_unaligned()
+                    .map(|v| f16::from_bits(v).to_f32()),
+                _ => at
+                    .cast::<[u16; LANES]>()
+                    .read_unaligned()
+                    .map(|v| bf16::from_bits(v).to_f32()),
             }
         }
     }
@@ -233,7 +239,10 @@ mod x86 {
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             // SAFETY: the contract of the trait.
             unsafe {
-                [_mm256_fmadd_ps(a[0], b[0], self[0]), _mm256_fmadd_ps(a[1], b[1], self[1])]
+                [
+                    _mm256_fmadd_ps(a[0], b[0], self[0]),
+                    _mm256_fmadd_ps(a[1], b[1], self[1]),
+                ]
             }
         }
 

@@ -16,13 +16,13 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
 pub(crate) mod float;
+mod lines;
 pub(crate) mod ops_math;
 pub(crate) mod ops_rows;
 pub(crate) mod ops_tile;
-mod lines;
 mod scalar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unpack;
 
 use hearth_format::BlockType;

@@ -21,7 +21,11 @@ pub(super) fn integer(block: BlockType) -> Option<Integer> {
 }
 
 fn kernels<U: Unpack>() -> Integer {
-    Integer { group: U::GROUP, dot: dot::<U>, pack: pack::<U> }
+    Integer {
+        group: U::GROUP,
+        dot: dot::<U>,
+        pack: pack::<U>,
+    }
 }
 
 fn quantize(x: &[f32], row: &mut RowMut<'_>) {
@@ -30,7 +34,10 @@ fn quantize(x: &[f32], row: &mut RowMut<'_>) {
 
 /// Sum of products of codes.
 fn codes_dot(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| i32::from(a) * i32::from(b))
+        .sum()
 }
 
 fn dot<U: Unpack>(few: &Few<'_>, out: &mut [f32]) {

@@ -25,7 +25,11 @@ pub(crate) struct Unpacked {
 
 impl Default for Unpacked {
     fn default() -> Self {
-        Self { codes: [0; SPAN], scale: [0.0; GROUPS], offset: [0.0; GROUPS] }
+        Self {
+            codes: [0; SPAN],
+            scale: [0.0; GROUPS],
+            offset: [0.0; GROUPS],
+        }
     }
 }
 
@@ -43,8 +47,9 @@ pub(crate) trait Unpack {
 }
 
 /// The 16 values of IQ4_NL and IQ4_XS.
-pub(crate) const NONLINEAR: [i8; 16] =
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(crate) const NONLINEAR: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
 /// The 16 values of E2M1, doubled.
 pub(crate) const FP4: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
@@ -79,9 +84,8 @@ pub(crate) fn ue4m3_half(byte: u8) -> f32 {
 /// lowest first.
 #[inline(always)]
 pub(crate) fn scales_and_mins(packed: &[u8; 12]) -> (u64, u64) {
-    let word = |i: usize| {
-        u32::from_le_bytes([packed[i], packed[i + 1], packed[i + 2], packed[i + 3]])
-    };
+    let word =
+        |i: usize| u32::from_le_bytes([packed[i], packed[i + 1], packed[i + 2], packed[i + 3]]);
     let (u0, u1, u2) = (word(0), word(4), word(8));
     let high = |u: u32| (u >> 6 & 0x0303_0303) << 4;
     let scales = [u0 & 0x3f3f_3f3f, (u2 & 0x0f0f_0f0f) | high(u0)];
@@ -94,7 +98,11 @@ pub(crate) fn scales_and_mins(packed: &[u8; 12]) -> (u64, u64) {
 #[inline(always)]
 fn q3_scales(packed: &[u8]) -> [u8; 16] {
     std::array::from_fn(|j| {
-        let low = if j < 8 { packed[j] & 15 } else { packed[j - 8] >> 4 };
+        let low = if j < 8 {
+            packed[j] & 15
+        } else {
+            packed[j - 8] >> 4
+        };
         low | (packed[8 + j % 4] >> (2 * (j / 4)) & 3) << 4
     })
 }
@@ -244,7 +252,12 @@ fn k_scales(bytes: &[u8], out: &mut Unpacked) {
     let (d, dmin) = (half(bytes, 0), half(bytes, 2));
     let packed: &[u8; 12] = bytes[4..16].first_chunk().expect("a slice of 12 bytes");
     let (scales, mins) = scales_and_mins(packed);
-    for (g, (s, m)) in scales.to_le_bytes().into_iter().zip(mins.to_le_bytes()).enumerate() {
+    for (g, (s, m)) in scales
+        .to_le_bytes()
+        .into_iter()
+        .zip(mins.to_le_bytes())
+        .enumerate()
+    {
         group32(out, g, d * f32::from(s), -dmin * f32::from(m));
     }
 }
@@ -301,7 +314,10 @@ impl Unpack for Q6K {
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         for (n, half) in out.codes.chunks_exact_mut(128).enumerate() {
-            let (ql, qh) = (&bytes[64 * n..64 * n + 64], &bytes[128 + 32 * n..160 + 32 * n]);
+            let (ql, qh) = (
+                &bytes[64 * n..64 * n + 64],
+                &bytes[128 + 32 * n..160 + 32 * n],
+            );
             for (g, codes) in half.chunks_exact_mut(32).enumerate() {
                 let ql = &ql[32 * (g % 2)..32 * (g % 2) + 32];
                 for ((code, low), high) in codes.iter_mut().zip(ql).zip(qh) {
@@ -331,7 +347,9 @@ impl Unpack for Iq4Xs {
             let low = bytes[4 + g / 2] >> (4 * (g % 2)) & 15;
             let s = i32::from(low) | i32::from(high >> (2 * g) & 3) << 4;
             group32(out, g, d * (s - 32) as f32, 0.0);
-            nibbles32(qs, &mut out.codes[32 * g..32 * g + 32], |q| NONLINEAR[usize::from(q)]);
+            nibbles32(qs, &mut out.codes[32 * g..32 * g + 32], |q| {
+                NONLINEAR[usize::from(q)]
+            });
         }
     }
 }
