@@ -28,7 +28,10 @@ impl Buffer {
     /// # Panics
     /// When `data` is not a whole number of rows.
     pub fn new(data: Vec<f32>, width: usize) -> Self {
-        assert!(data.is_empty() || (width > 0 && data.len().is_multiple_of(width)), "whole rows of {width}");
+        assert!(
+            data.is_empty() || (width > 0 && data.len().is_multiple_of(width)),
+            "whole rows of {width}"
+        );
         Self { data, width }
     }
 
@@ -75,7 +78,10 @@ impl Cpu {
     pub fn new(threads: usize, isa: Isa, precision: Precision) -> Result<Self, Error> {
         let available = Isa::best();
         if isa > available {
-            return Err(Error::Unavailable { wanted: isa, available });
+            return Err(Error::Unavailable {
+                wanted: isa,
+                available,
+            });
         }
         Ok(Self {
             team: Team::new(threads),
@@ -112,7 +118,11 @@ impl Backend for Cpu {
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Matrix, Error> {
         let whole = Matrix::from_tensor(tensor)?;
         if rows.start > rows.end || rows.end > whole.rows() {
-            return Err(Error::Rows { tensor: tensor.name.clone(), rows: whole.rows(), asked: rows });
+            return Err(Error::Rows {
+                tensor: tensor.name.clone(),
+                rows: whole.rows(),
+                asked: rows,
+            });
         }
         Ok(whole.part(rows.start, rows.len()))
     }
@@ -122,15 +132,33 @@ impl Backend for Cpu {
     }
 
     fn cache(&self, kv_heads: usize, key_dim: usize, value_dim: usize) -> Cache {
-        Cache::new(self.precision, Shape { kv_heads, key_dim, value_dim })
+        Cache::new(
+            self.precision,
+            Shape {
+                kv_heads,
+                key_dim,
+                value_dim,
+            },
+        )
     }
 
     fn truncate(&self, cache: &mut Cache, len: usize) {
         cache.truncate(len);
     }
 
-    fn cache_bytes(&self, kv_heads: usize, key_dim: usize, value_dim: usize, positions: usize) -> usize {
-        Shape { kv_heads, key_dim, value_dim }.bytes(self.precision, positions)
+    fn cache_bytes(
+        &self,
+        kv_heads: usize,
+        key_dim: usize,
+        value_dim: usize,
+        positions: usize,
+    ) -> usize {
+        Shape {
+            kv_heads,
+            key_dim,
+            value_dim,
+        }
+        .bytes(self.precision, positions)
     }
 
     fn read(&self, x: &Buffer) -> Vec<f32> {
@@ -156,10 +184,21 @@ impl Backend for Cpu {
             .iter_mut()
             .map(|product| {
                 let rows = product.weight.rows();
-                Product { weight: product.weight, out: product.out.reshape(tokens, rows), out_stride: rows }
+                Product {
+                    weight: product.weight,
+                    out: product.out.reshape(tokens, rows),
+                    out_stride: rows,
+                }
             })
             .collect();
-        matmul::linear(&self.team, self.isa, self.precision, &x.data, tokens, &mut jobs);
+        matmul::linear(
+            &self.team,
+            self.isa,
+            self.precision,
+            &x.data,
+            tokens,
+            &mut jobs,
+        );
         for product in products {
             if let Some(bias) = product.bias {
                 rows::add_bias(&self.team, self.isa, product.out, bias);
@@ -168,23 +207,56 @@ impl Backend for Cpu {
     }
 
     fn rope(&self, rope: &Rope, head_dim: usize, positions: &[u32], x: &mut Buffer) {
-        rope::rope(&self.team, self.isa, &self.tables, rope, head_dim, positions, x);
+        rope::rope(
+            &self.team,
+            self.isa,
+            &self.tables,
+            rope,
+            head_dim,
+            positions,
+            x,
+        );
     }
 
     fn store(&self, cache: &mut Cache, span: &Span, k: &Buffer, v: &Buffer) {
         cache.store(&self.team, span, k, v);
     }
 
-    fn attend(&self, attend: &Attend<Vec<f32>>, spans: &[(Span, &Cache)], q: &Buffer, out: &mut Buffer) {
+    fn attend(
+        &self,
+        attend: &Attend<Vec<f32>>,
+        spans: &[(Span, &Cache)],
+        q: &Buffer,
+        out: &mut Buffer,
+    ) {
         attend::attend(&self.team, self.isa, &self.attend, attend, spans, q, out);
     }
 
     fn activate(&self, activation: Activation, gate: &mut Buffer, up: Option<&Buffer>) {
-        rows::activate(&self.team, self.isa, activation, &mut gate.data, up.map(|up| &up.data[..]));
+        rows::activate(
+            &self.team,
+            self.isa,
+            activation,
+            &mut gate.data,
+            up.map(|up| &up.data[..]),
+        );
     }
 
-    fn experts(&self, router: &Router, experts: &Experts<Matrix>, scores: &Buffer, x: &Buffer, out: &mut Buffer) {
-        let step = experts::Step { team: &self.team, isa: self.isa, precision: self.precision, experts, x };
+    fn experts(
+        &self,
+        router: &Router,
+        experts: &Experts<Matrix>,
+        scores: &Buffer,
+        x: &Buffer,
+        out: &mut Buffer,
+    ) {
+        let step = experts::Step {
+            team: &self.team,
+            isa: self.isa,
+            precision: self.precision,
+            experts,
+            x,
+        };
         step.run(&self.experts, router, scores, out);
     }
 

@@ -12,7 +12,9 @@ pub enum Error {
     #[error(transparent)]
     Isa(#[from] IsaError),
     /// Kernels were asked for that this processor cannot run.
-    #[error("instruction set {wanted} was asked for, this processor has {available} at most; name a lower one")]
+    #[error(
+        "instruction set {wanted} was asked for, this processor has {available} at most; name a lower one"
+    )]
     Unavailable {
         /// What was asked for.
         wanted: Isa,

@@ -51,7 +51,13 @@ pub(crate) fn exp(x: f32) -> f32 {
     let n = rounded - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
-    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+    for c in [
+        1.398_199_9e-3,
+        8.333_452e-3,
+        4.166_579_6e-2,
+        1.666_666_5e-1,
+        0.5,
+    ] {
         p = p * r + c;
     }
     let y = p * (r * r) + r + 1.0;
@@ -79,7 +85,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     let z = x * x;
     let mut p = -5.704_988_7e-3;
-    for c in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
+    for c in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
         p = p * z + c;
     }
     let near = p * z * x + x;
@@ -91,7 +97,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
 /// form `x * sigmoid(2 * ...)`, which keeps the relative precision of small results.
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
-    const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWO_SQRT_2_OVER_PI: f32 = 1.595_769;
     x * sigmoid(TWO_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x))
 }
 
@@ -105,7 +111,7 @@ pub(crate) fn gelu_erf(x: f32) -> f32 {
     for c in [
         -0.822_152_2,
         1.488_515_9,
-        -1.135_203_9,
+        -1.135_204,
         0.278_868_08,
         -0.186_288_06,
         0.096_784_18,
@@ -133,7 +139,10 @@ mod tests {
     fn exp_is_within_two_ulp() {
         for x in sweep(-87.2, 88.7) {
             let (got, want) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!(((got - want) / want).abs() < 2.0 * f64::from(f32::EPSILON), "exp({x}): {got} {want}");
+            assert!(
+                ((got - want) / want).abs() < 2.0 * f64::from(f32::EPSILON),
+                "exp({x}): {got} {want}"
+            );
         }
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(exp(-88.0), 0.0);
@@ -154,12 +163,17 @@ mod tests {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
                 0.5 * x * (1.0 + inner.tanh())
             }),
-            ("gelu_erf", gelu_erf, |x| 0.5 * x * (1.0 + erf(x / 2f64.sqrt()))),
+            ("gelu_erf", gelu_erf, |x| {
+                0.5 * x * (1.0 + erf(x / 2f64.sqrt()))
+            }),
         ];
         for (name, f, reference) in cases {
             for x in sweep(-20.0, 20.0) {
                 let (got, want) = (f64::from(f(x)), reference(f64::from(x)));
-                assert!((got - want).abs() <= 4e-7 * want.abs().max(1.0), "{name}({x}): {got} {want}");
+                assert!(
+                    (got - want).abs() <= 4e-7 * want.abs().max(1.0),
+                    "{name}({x}): {got} {want}"
+                );
             }
             assert!(f(f32::NAN).is_nan(), "{name}");
         }
@@ -180,7 +194,9 @@ mod tests {
             }
             sum * 2.0 / std::f64::consts::PI.sqrt()
         } else {
-            let fraction = (1..=60).rev().fold(z, |tail, n| z + f64::from(n) / 2.0 / tail);
+            let fraction = (1..=60)
+                .rev()
+                .fold(z, |tail, n| z + f64::from(n) / 2.0 / tail);
             1.0 - (-z * z).exp() / std::f64::consts::PI.sqrt() / fraction
         };
         value.copysign(x)

@@ -211,7 +211,13 @@ mod tests {
         for n in [1, 2, 15, 16, 17, 64, 100] {
             for kind in [NormKind::Rms, NormKind::Layer] {
                 let weight = wave(n);
-                let parts = NormParts { kind, eps: 1e-5, width: n, weight: Some(&weight), bias: Some(&weight) };
+                let parts = NormParts {
+                    kind,
+                    eps: 1e-5,
+                    width: n,
+                    weight: Some(&weight),
+                    bias: Some(&weight),
+                };
                 same_bits(|isa| {
                     let mut x = wave(3 * n);
                     norm(isa, &parts, &mut x);
@@ -241,9 +247,22 @@ mod tests {
     fn a_page_that_a_row_does_not_see_changes_nothing() {
         let mut scores = wave(2 * KEYS);
         let (mut max, mut sum, mut rescale) = ([f32::MIN, 1.5], [0.0, 2.5], [0.0; 2]);
-        let running = Running { max: &mut max, sum: &mut sum, rescale: &mut rescale };
-        let logits = Logits { scale: 1.0, soft_cap: None };
-        soften(Isa::Scalar, logits, &[(0, 0), (KEYS, KEYS)], &mut scores, running);
+        let running = Running {
+            max: &mut max,
+            sum: &mut sum,
+            rescale: &mut rescale,
+        };
+        let logits = Logits {
+            scale: 1.0,
+            soft_cap: None,
+        };
+        soften(
+            Isa::Scalar,
+            logits,
+            &[(0, 0), (KEYS, KEYS)],
+            &mut scores,
+            running,
+        );
         assert!(scores.iter().all(|&w| w == 0.0));
         assert_eq!((max, sum, rescale), ([f32::MIN, 1.5], [0.0, 2.5], [1.0; 2]));
     }

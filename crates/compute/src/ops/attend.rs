@@ -93,14 +93,32 @@ pub(crate) fn attend(
     q: &Buffer,
     out: &mut Buffer,
 ) {
-    let shape = Shape { kv_heads: attend.kv_heads, key_dim: attend.key_dim, value_dim: attend.value_dim };
-    assert!(attend.heads.is_multiple_of(attend.kv_heads), "{} heads share {}", attend.heads, attend.kv_heads);
+    let shape = Shape {
+        kv_heads: attend.kv_heads,
+        key_dim: attend.key_dim,
+        value_dim: attend.value_dim,
+    };
+    assert!(
+        attend.heads.is_multiple_of(attend.kv_heads),
+        "{} heads share {}",
+        attend.heads,
+        attend.kv_heads
+    );
     assert_eq!(q.width, attend.heads * attend.key_dim, "width of queries");
     for (span, cache) in spans {
         assert_eq!(cache.shape, shape, "shape of the cache");
-        assert!(span.first_position + span.rows.len() <= cache.len, "the cache holds the step's own keys");
+        assert!(
+            span.first_position + span.rows.len() <= cache.len,
+            "the cache holds the step's own keys"
+        );
     }
-    let step = Step { isa, attend, q, group: attend.heads / attend.kv_heads, scratch };
+    let step = Step {
+        isa,
+        attend,
+        q,
+        group: attend.heads / attend.kv_heads,
+        scratch,
+    };
     let width = attend.heads * attend.value_dim;
     let out = Cells::new(out.reshape(q.rows(), width));
     let jobs = step.jobs(spans);
@@ -109,7 +127,9 @@ pub(crate) fn attend(
     if jobs.len() >= 4 * team.threads() || segments == jobs.len() || team.threads() == 1 {
         team.run(jobs.len(), &|index| step.whole(&jobs[index], out));
     } else {
-        scratch.partials.with(|partials| step.by_segment(team, &jobs, segments, partials, out));
+        scratch
+            .partials
+            .with(|partials| step.by_segment(team, &jobs, segments, partials, out));
     }
 }
 
@@ -150,7 +170,8 @@ impl<'a> Step<'a> {
     fn whole(&self, job: &Job<'_>, out: Cells<'_>) {
         self.scratch.tiles.with(|work| {
             self.prepare(job, work);
-            work.total.reset(self.rows(job), job.cache.shape.value_pitch());
+            work.total
+                .reset(self.rows(job), job.cache.shape.value_pitch());
             for segment in job.segments.clone() {
                 self.segment(job, segment, work);
                 work.total.merge(self.isa, &work.segment);
@@ -160,7 +181,14 @@ impl<'a> Step<'a> {
     }
 
     /// Every segment of every job as a chunk, then their sums.
-    fn by_segment(&self, team: &Team, jobs: &[Job<'_>], segments: usize, partials: &mut Vec<Partial>, out: Cells<'_>) {
+    fn by_segment(
+        &self,
+        team: &Team,
+        jobs: &[Job<'_>],
+        segments: usize,
+        partials: &mut Vec<Partial>,
+        out: Cells<'_>,
+    ) {
         let of: Vec<(usize, usize)> = jobs
             .iter()
             .enumerate()
@@ -184,7 +212,8 @@ impl<'a> Step<'a> {
             let start = of.partition_point(|&(job, _)| job < index);
             self.scratch.tiles.with(|work| {
                 let job = &jobs[index];
-                work.total.reset(self.rows(job), job.cache.shape.value_pitch());
+                work.total
+                    .reset(self.rows(job), job.cache.shape.value_pitch());
                 for partial in &partials[start..start + job.segments.len()] {
                     work.total.merge(self.isa, partial);
                 }
@@ -203,9 +232,11 @@ impl<'a> Step<'a> {
         work.queries.clear();
         work.visible.clear();
         for token in job.tokens.clone() {
-            work.queries.extend_from_slice(&self.q.row(token)[job.kv_head * width..][..width]);
+            work.queries
+                .extend_from_slice(&self.q.row(token)[job.kv_head * width..][..width]);
             let visible = self.visible(job.span, job.cache, token);
-            work.visible.extend(std::iter::repeat_n(visible, self.group));
+            work.visible
+                .extend(std::iter::repeat_n(visible, self.group));
         }
     }
 
@@ -217,14 +248,27 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn segment_of<T: Element>(&self, job: &Job<'_>, segment: usize, pages: &[std::sync::Arc<Page<T>>], work: &mut Work) {
+    fn segment_of<T: Element>(
+        &self,
+        job: &Job<'_>,
+        segment: usize,
+        pages: &[std::sync::Arc<Page<T>>],
+        work: &mut Work,
+    ) {
         let (shape, rows) = (job.cache.shape, self.rows(job));
         let pitch = shape.value_pitch();
         work.segment.reset(rows, pitch);
         work.rescale.resize(rows, 1.0);
-        let (Some(first), Some(last)) = (work.visible.first(), work.visible.last()) else { return };
+        let (Some(first), Some(last)) = (work.visible.first(), work.visible.last()) else {
+            return;
+        };
         let seen = first.start..last.end;
-        for (index, page) in pages.iter().enumerate().skip(segment * SEGMENT).take(SEGMENT) {
+        for (index, page) in pages
+            .iter()
+            .enumerate()
+            .skip(segment * SEGMENT)
+            .take(SEGMENT)
+        {
             let start = index * PAGE;
             let within = |position: usize| position.clamp(start, start + PAGE) - start;
             let end = within(seen.end);
@@ -241,12 +285,27 @@ impl<'a> Step<'a> {
                 b_pitch: PAGE,
                 c_pitch: PAGE,
             };
-            scores.multiply(self.isa, &work.queries, page.keys(shape, job.kv_head), &mut work.scores);
+            let (keys, value_rows) = (
+                page.keys(shape, job.kv_head),
+                page.values(shape, job.kv_head),
+            );
+            scores.multiply(self.isa, &work.queries, keys, &mut work.scores, value_rows);
             work.in_page.clear();
-            work.in_page.extend(work.visible.iter().map(|v| (within(v.start), within(v.end))));
+            work.in_page.extend(
+                work.visible
+                    .iter()
+                    .map(|v| (within(v.start), within(v.end))),
+            );
             let Partial { max, sum, values } = &mut work.segment;
-            let logits = Logits { scale: self.attend.scale, soft_cap: self.attend.soft_cap };
-            let running = Running { max, sum, rescale: &mut work.rescale };
+            let logits = Logits {
+                scale: self.attend.scale,
+                soft_cap: self.attend.soft_cap,
+            };
+            let running = Running {
+                max,
+                sum,
+                rescale: &mut work.rescale,
+            };
             ops_rows::soften(self.isa, logits, &work.in_page, &mut work.scores, running);
             for (row, &factor) in values.chunks_exact_mut(pitch).zip(&work.rescale) {
                 if factor != 1.0 {
@@ -254,14 +313,26 @@ impl<'a> Step<'a> {
                 }
             }
             // Slots after the last visible one may hold what a longer past left there.
-            let sums = Tile { rows, depth: end, columns: pitch, a_pitch: PAGE, b_pitch: pitch, c_pitch: pitch };
-            sums.multiply(self.isa, &work.scores, page.values(shape, job.kv_head), values);
+            let sums = Tile {
+                rows,
+                depth: end,
+                columns: pitch,
+                a_pitch: PAGE,
+                b_pitch: pitch,
+                c_pitch: pitch,
+            };
+            let next = pages
+                .get(index + 1)
+                .map_or(&[][..], |page| page.keys(shape, job.kv_head));
+            sums.multiply(self.isa, &work.scores, value_rows, values, next);
         }
     }
 
     /// Divides by the sum of weights, the sink's among them, and writes the tile's part of `out`.
     fn finish(&self, job: &Job<'_>, total: &mut Partial, out: Cells<'_>) {
-        let Attend { heads, value_dim, .. } = *self.attend;
+        let Attend {
+            heads, value_dim, ..
+        } = *self.attend;
         let pitch = job.cache.shape.value_pitch();
         for (r, values) in total.values.chunks_exact_mut(pitch).enumerate() {
             let head = job.kv_head * self.group + r % self.group;
@@ -282,9 +353,11 @@ impl<'a> Step<'a> {
 impl Partial {
     /// The partial of no keys.
     fn reset(&mut self, rows: usize, pitch: usize) {
-        for (array, len, value) in
-            [(&mut self.max, rows, f32::MIN), (&mut self.sum, rows, 0.0), (&mut self.values, rows * pitch, 0.0)]
-        {
+        for (array, len, value) in [
+            (&mut self.max, rows, f32::MIN),
+            (&mut self.sum, rows, 0.0),
+            (&mut self.values, rows * pitch, 0.0),
+        ] {
             array.clear();
             array.resize(len, value);
         }
@@ -293,7 +366,10 @@ impl Partial {
     /// Adds the keys of `other`, a tile of the same shape.
     fn merge(&mut self, isa: Isa, other: &Partial) {
         let pitch = self.values.len() / self.max.len().max(1);
-        let rows = self.values.chunks_exact_mut(pitch.max(1)).zip(other.values.chunks_exact(pitch.max(1)));
+        let rows = self
+            .values
+            .chunks_exact_mut(pitch.max(1))
+            .zip(other.values.chunks_exact(pitch.max(1)));
         for (r, (mine, theirs)) in rows.enumerate() {
             let max = self.max[r].max(other.max[r]);
             let (old, new) = (exp(self.max[r] - max), exp(other.max[r] - max));

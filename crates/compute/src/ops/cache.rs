@@ -38,7 +38,9 @@ impl Shape {
     /// Values in a page, keys and values together.
     fn page_values(self) -> usize {
         let per_position = self.key_dim.saturating_add(self.value_pitch());
-        self.kv_heads.saturating_mul(per_position).saturating_mul(PAGE)
+        self.kv_heads
+            .saturating_mul(per_position)
+            .saturating_mul(PAGE)
     }
 
     /// Bytes of the pages that `positions` positions take.
@@ -47,7 +49,10 @@ impl Shape {
             Precision::Exact => size_of::<f32>(),
             Precision::Fast => size_of::<f16>(),
         };
-        positions.div_ceil(PAGE).saturating_mul(self.page_values()).saturating_mul(size)
+        positions
+            .div_ceil(PAGE)
+            .saturating_mul(self.page_values())
+            .saturating_mul(size)
     }
 }
 
@@ -81,7 +86,11 @@ impl Cache {
             Precision::Exact => Pages::F32(Vec::new()),
             Precision::Fast => Pages::F16(Vec::new()),
         };
-        Self { shape, len: 0, pages }
+        Self {
+            shape,
+            len: 0,
+            pages,
+        }
     }
 
     /// Positions held.
@@ -109,7 +118,12 @@ impl Cache {
     /// Writes the rows of `span` from its first position on; later positions are forgotten.
     pub(crate) fn store(&mut self, team: &Team, span: &Span, k: &Buffer, v: &Buffer) {
         let shape = self.shape;
-        assert!(span.first_position <= self.len, "position {} after {} held", span.first_position, self.len);
+        assert!(
+            span.first_position <= self.len,
+            "position {} after {} held",
+            span.first_position,
+            self.len
+        );
         assert_eq!(k.width, shape.kv_heads * shape.key_dim, "width of keys");
         assert_eq!(v.width, shape.kv_heads * shape.value_dim, "width of values");
         self.truncate(span.first_position);
@@ -163,7 +177,11 @@ impl Rows<'_> {
             let from = self.span.first_position.max(start);
             let to = len.min(start + PAGE);
             for page in page {
-                self.fill(Arc::make_mut(page), from - start..to - start, self.row(from));
+                self.fill(
+                    Arc::make_mut(page),
+                    from - start..to - start,
+                    self.row(from),
+                );
             }
         });
     }
@@ -175,7 +193,11 @@ impl Rows<'_> {
 
     /// Writes the positions `slots` of a page, the first of which is row `row` of the step.
     fn fill<T: Element>(&self, page: &mut Page<T>, slots: std::ops::Range<usize>, row: usize) {
-        let Shape { kv_heads, key_dim, value_dim } = self.shape;
+        let Shape {
+            kv_heads,
+            key_dim,
+            value_dim,
+        } = self.shape;
         let pitch = self.shape.value_pitch();
         let count = slots.len();
         let width = kv_heads * key_dim;
@@ -189,7 +211,10 @@ impl Rows<'_> {
         for head in 0..kv_heads {
             for (i, slot) in slots.clone().enumerate() {
                 let values = &self.v.row(row + i)[head * value_dim..][..value_dim];
-                T::narrow(values, &mut page.values[(head * PAGE + slot) * pitch..][..value_dim]);
+                T::narrow(
+                    values,
+                    &mut page.values[(head * PAGE + slot) * pitch..][..value_dim],
+                );
             }
         }
     }

@@ -42,7 +42,13 @@ pub(crate) fn choose(isa: Isa, router: &Router, token: usize, scores: &[f32]) ->
         Scoring::SoftmaxOfChosen => {}
     }
     // A NaN ranks last; among equals the lower index wins, since the sort is stable.
-    let rank = |expert: usize| if scores[expert].is_nan() { f32::NEG_INFINITY } else { scores[expert] };
+    let rank = |expert: usize| {
+        if scores[expert].is_nan() {
+            f32::NEG_INFINITY
+        } else {
+            scores[expert]
+        }
+    };
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)));
     order.truncate(router.used);
@@ -51,8 +57,16 @@ pub(crate) fn choose(isa: Isa, router: &Router, token: usize, scores: &[f32]) ->
     if router.scoring == Scoring::SoftmaxOfChosen {
         ops_rows::softmax(isa, &mut weights);
     }
-    let total = if router.normalize { weights.iter().sum::<f32>().max(TINY) } else { 1.0 };
-    let choice = |(expert, weight)| Choice { expert, token, weight: weight / total * router.scale };
+    let total = if router.normalize {
+        weights.iter().sum::<f32>().max(TINY)
+    } else {
+        1.0
+    };
+    let choice = |(expert, weight)| Choice {
+        expert,
+        token,
+        weight: weight / total * router.scale,
+    };
     order.into_iter().zip(weights).map(choice).collect()
 }
 
@@ -67,16 +81,24 @@ pub(crate) struct Step<'a> {
 
 impl Step<'_> {
     /// `out` = the weighted sum of each token's experts.
-    pub(crate) fn run(&self, scratch: &Scratch, router: &Router, scores: &Buffer, out: &mut Buffer) {
+    pub(crate) fn run(
+        &self,
+        scratch: &Scratch,
+        router: &Router,
+        scores: &Buffer,
+        out: &mut Buffer,
+    ) {
         assert_eq!(scores.rows(), self.x.rows(), "scores per token");
         assert_eq!(scores.width, self.experts.down.len(), "a score per expert");
         let width = self.experts.down.first().map_or(self.x.width, Matrix::rows);
         out.reshape(self.x.rows(), width).fill(0.0);
-        let mut choices: Vec<Choice> =
-            (0..scores.rows()).flat_map(|token| choose(self.isa, router, token, scores.row(token))).collect();
+        let mut choices: Vec<Choice> = (0..scores.rows())
+            .flat_map(|token| choose(self.isa, router, token, scores.row(token)))
+            .collect();
         choices.sort_by_key(|choice| (choice.expert, choice.token));
         let used: Vec<&[Choice]> = choices.chunk_by(|a, b| a.expert == b.expert).collect();
-        let same_tokens = |a: &&[Choice], b: &&[Choice]| a.iter().map(|c| c.token).eq(b.iter().map(|c| c.token));
+        let same_tokens =
+            |a: &&[Choice], b: &&[Choice]| a.iter().map(|c| c.token).eq(b.iter().map(|c| c.token));
         scratch.with(|work| {
             // Experts with the same tokens (all of them, when there is one token) share a hand-out.
             for batch in used.chunk_by(same_tokens) {
@@ -86,8 +108,18 @@ impl Step<'_> {
     }
 
     fn batch(&self, work: &mut Work, batch: &[&[Choice]], out: &mut Buffer) {
-        let Experts { gate, up, down, activation } = self.experts;
-        let Some((tokens, expert)) = batch.first().and_then(|c| Some((c.len(), c.first()?.expert))) else { return };
+        let Experts {
+            gate,
+            up,
+            down,
+            activation,
+        } = self.experts;
+        let Some((tokens, expert)) = batch
+            .first()
+            .and_then(|c| Some((c.len(), c.first()?.expert)))
+        else {
+            return;
+        };
         let hidden = gate[expert].rows();
         work.inputs.clear();
         for choice in batch[0] {
@@ -96,23 +128,58 @@ impl Step<'_> {
         let size = tokens * hidden;
         work.gate.resize(batch.len() * size, 0.0);
         work.up.resize(batch.len() * size, 0.0);
-        let outs = work.gate.chunks_exact_mut(size).zip(work.up.chunks_exact_mut(size));
+        let outs = work
+            .gate
+            .chunks_exact_mut(size)
+            .zip(work.up.chunks_exact_mut(size));
         let mut products: Vec<Product<'_>> = outs
             .zip(batch)
             .flat_map(|((gate_out, up_out), choices)| {
                 let expert = choices[0].expert;
                 [
-                    Product { weight: &gate[expert], out: gate_out, out_stride: hidden },
-                    Product { weight: &up[expert], out: up_out, out_stride: hidden },
+                    Product {
+                        weight: &gate[expert],
+                        out: gate_out,
+                        out_stride: hidden,
+                    },
+                    Product {
+                        weight: &up[expert],
+                        out: up_out,
+                        out_stride: hidden,
+                    },
                 ]
             })
             .collect();
-        linear(self.team, self.isa, self.precision, &work.inputs, tokens, &mut products);
-        rows::activate(self.team, self.isa, *activation, &mut work.gate, Some(&work.up));
+        linear(
+            self.team,
+            self.isa,
+            self.precision,
+            &work.inputs,
+            tokens,
+            &mut products,
+        );
+        rows::activate(
+            self.team,
+            self.isa,
+            *activation,
+            &mut work.gate,
+            Some(&work.up),
+        );
         for (hidden_rows, choices) in work.gate.chunks_exact(size).zip(batch) {
             work.down.resize(tokens * out.width, 0.0);
-            let product = Product { weight: &down[choices[0].expert], out: &mut work.down, out_stride: out.width };
-            linear(self.team, self.isa, self.precision, hidden_rows, tokens, &mut [product]);
+            let product = Product {
+                weight: &down[choices[0].expert],
+                out: &mut work.down,
+                out_stride: out.width,
+            };
+            linear(
+                self.team,
+                self.isa,
+                self.precision,
+                hidden_rows,
+                tokens,
+                &mut [product],
+            );
             for (row, choice) in work.down.chunks_exact(out.width).zip(*choices) {
                 ops_rows::add_scaled(self.isa, out.row_mut(choice.token), row, choice.weight);
             }

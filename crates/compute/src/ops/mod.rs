@@ -29,7 +29,10 @@ impl<T: Default> Pool<T> {
         let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut piece = free.unwrap_or_default();
         let result = f(&mut piece);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(piece);
         result
     }
 }

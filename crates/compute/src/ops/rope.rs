@@ -49,7 +49,11 @@ impl Table {
                 (*cos, *sin) = (c as f32 * rope.magnitude, s as f32 * rope.magnitude);
             }
         });
-        Self { rope: rope.clone(), positions: positions.to_vec(), values }
+        Self {
+            rope: rope.clone(),
+            positions: positions.to_vec(),
+            values,
+        }
     }
 }
 
@@ -64,7 +68,10 @@ pub(crate) fn rope(
     x: &mut Buffer,
 ) {
     let (width, pairs) = (x.width, rope.frequencies.len());
-    assert!(2 * pairs <= head_dim && width.is_multiple_of(head_dim), "{pairs} pairs in heads of {head_dim}, rows of {width}");
+    assert!(
+        2 * pairs <= head_dim && width.is_multiple_of(head_dim),
+        "{pairs} pairs in heads of {head_dim}, rows of {width}"
+    );
     assert_eq!(x.rows(), positions.len(), "a position per row");
     if pairs == 0 || width == 0 {
         return;

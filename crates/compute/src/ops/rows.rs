@@ -16,7 +16,14 @@ fn piece(width: usize) -> usize {
 }
 
 /// `out[t] = scale * table[ids[t]]`.
-pub(crate) fn embed(team: &Team, isa: Isa, table: &Matrix, ids: &[u32], scale: f32, out: &mut Buffer) {
+pub(crate) fn embed(
+    team: &Team,
+    isa: Isa,
+    table: &Matrix,
+    ids: &[u32],
+    scale: f32,
+    out: &mut Buffer,
+) {
     let width = table.columns();
     let data = out.reshape(ids.len(), width);
     team.split(data, width, |t, row| {
@@ -36,13 +43,29 @@ pub(crate) fn norm(team: &Team, isa: Isa, norm: &Norm<Vec<f32>>, x: &mut Buffer)
         weight: norm.weight.as_deref(),
         bias: norm.bias.as_deref(),
     };
-    assert!(x.width.is_multiple_of(norm.width), "rows of {} in groups of {}", x.width, norm.width);
-    team.split(&mut x.data, piece(x.width), |_, rows| ops_rows::norm(isa, &parts, rows));
+    assert!(
+        x.width.is_multiple_of(norm.width),
+        "rows of {} in groups of {}",
+        x.width,
+        norm.width
+    );
+    team.split(&mut x.data, piece(x.width), |_, rows| {
+        ops_rows::norm(isa, &parts, rows)
+    });
 }
 
 /// `gate = activation(gate) * up`; both have the same length.
-pub(crate) fn activate(team: &Team, isa: Isa, activation: Activation, gate: &mut [f32], up: Option<&[f32]>) {
-    assert!(up.is_none_or(|up| up.len() == gate.len()), "gate and up have the same shape");
+pub(crate) fn activate(
+    team: &Team,
+    isa: Isa,
+    activation: Activation,
+    gate: &mut [f32],
+    up: Option<&[f32]>,
+) {
+    assert!(
+        up.is_none_or(|up| up.len() == gate.len()),
+        "gate and up have the same shape"
+    );
     // Exponentials: dearer than the loops that PIECE is made for.
     let piece = PIECE / 4;
     team.split(gate, piece, |index, gate| {
@@ -53,7 +76,11 @@ pub(crate) fn activate(team: &Team, isa: Isa, activation: Activation, gate: &mut
 
 /// `x += factor * y`.
 pub(crate) fn add(team: &Team, isa: Isa, x: &mut Buffer, y: &Buffer, factor: f32) {
-    assert_eq!((x.data.len(), x.width), (y.data.len(), y.width), "shapes of a sum");
+    assert_eq!(
+        (x.data.len(), x.width),
+        (y.data.len(), y.width),
+        "shapes of a sum"
+    );
     team.split(&mut x.data, PIECE, |index, x| {
         ops_rows::add_scaled(isa, x, &y.data[index * PIECE..][..x.len()], factor);
     });
@@ -71,7 +98,9 @@ pub(crate) fn add_bias(team: &Team, isa: Isa, x: &mut Buffer, bias: &[f32]) {
 
 /// `x = cap * tanh(factor * x / cap)`, or `factor * x`.
 pub(crate) fn scale(team: &Team, isa: Isa, x: &mut Buffer, factor: f32, soft_cap: Option<f32>) {
-    team.split(&mut x.data, PIECE, |_, x| ops_rows::scale(isa, x, factor, soft_cap));
+    team.split(&mut x.data, PIECE, |_, x| {
+        ops_rows::scale(isa, x, factor, soft_cap)
+    });
 }
 
 /// `out` = the given rows of `x`.

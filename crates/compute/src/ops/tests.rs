@@ -5,8 +5,8 @@ use hearth_format::{BlockType, Bytes, Storage, Tensor};
 use proptest::prelude::*;
 
 use crate::{
-    Activation, Attend, Backend, Buffer, Cache, Cpu, Experts, Isa, Linear, Mask, Matrix, Norm, NormKind, Pairing,
-    Precision, Rope, Router, Scoring, Span,
+    Activation, Attend, Backend, Buffer, Cache, Cpu, Experts, Isa, Linear, Mask, Matrix, Norm,
+    NormKind, Pairing, Precision, Rope, Router, Scoring, Span,
 };
 
 /// Numbers in -1..1 from a seed.
@@ -14,7 +14,10 @@ struct Noise(u64);
 
 impl Noise {
     fn one(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 40) as f32) / 8_388_608.0 - 1.0
     }
 
@@ -28,10 +31,23 @@ impl Noise {
 
     fn matrix(&mut self, cpu: &Cpu, rows: usize, columns: usize) -> (Matrix, Vec<f32>) {
         let values = self.fill(rows * columns);
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-        let storage = Storage::Blocks { block: BlockType::F32, bytes: Bytes::new(bytes) };
-        let tensor = Tensor { name: "w".into(), shape: vec![rows, columns], storage };
-        (cpu.matrix(&tensor, 0..rows).expect("the tensor fits"), values)
+        let bytes = values
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>();
+        let storage = Storage::Blocks {
+            block: BlockType::F32,
+            bytes: Bytes::new(bytes),
+        };
+        let tensor = Tensor {
+            name: "w".into(),
+            shape: vec![rows, columns],
+            storage,
+        };
+        (
+            cpu.matrix(&tensor, 0..rows).expect("the tensor fits"),
+            values,
+        )
     }
 }
 
@@ -43,7 +59,11 @@ fn on_all(precision: Precision, f: impl Fn(&Cpu) -> Vec<f32>) -> Vec<Vec<f32>> {
             let cpu = |threads| Cpu::new(threads, isa, precision).expect("available");
             let alone = f(&cpu(1));
             for threads in [2, 5] {
-                assert_eq!(bits(&f(&cpu(threads))), bits(&alone), "{threads} threads, {isa}");
+                assert_eq!(
+                    bits(&f(&cpu(threads))),
+                    bits(&alone),
+                    "{threads} threads, {isa}"
+                );
             }
             alone
         })
@@ -58,7 +78,10 @@ fn close(got: &[f32], want: &[f64], tolerance: f64) {
     assert_eq!(got.len(), want.len());
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         let error = (f64::from(got) - want).abs();
-        assert!(error <= tolerance * want.abs().max(1.0), "value {i}: {got}, expected {want}");
+        assert!(
+            error <= tolerance * want.abs().max(1.0),
+            "value {i}: {got}, expected {want}"
+        );
     }
 }
 
@@ -265,9 +288,18 @@ fn routers_survive_ties_and_nan() {
         (&[], 2, &[]),
     ];
     for (scores, used, want) in cases {
-        let router = Router { used, scoring: Scoring::Sigmoid, normalize: true, scale: 1.0 };
+        let router = Router {
+            used,
+            scoring: Scoring::Sigmoid,
+            normalize: true,
+            scale: 1.0,
+        };
         let chosen = super::experts::choose(Isa::Scalar, &router, 0, scores);
-        assert_eq!(chosen.iter().map(|c| c.expert).collect::<Vec<_>>(), want, "{scores:?}");
+        assert_eq!(
+            chosen.iter().map(|c| c.expert).collect::<Vec<_>>(),
+            want,
+            "{scores:?}"
+        );
     }
 }
 
@@ -281,13 +313,27 @@ struct Case {
 }
 
 impl Case {
-    fn new(seed: u64, len: usize, kv_heads: usize, group: usize, dims: (usize, usize), mask: Mask) -> Self {
+    fn new(
+        seed: u64,
+        len: usize,
+        kv_heads: usize,
+        group: usize,
+        dims: (usize, usize),
+        mask: Mask,
+    ) -> Self {
         let mut noise = Noise(seed);
         let heads = kv_heads * group;
         let mut buffer = |width: usize, size: f32| {
-            Buffer::new(noise.fill(len * width).iter().map(|v| v * size).collect(), width)
+            Buffer::new(
+                noise.fill(len * width).iter().map(|v| v * size).collect(),
+                width,
+            )
         };
-        let (q, k, v) = (buffer(heads * dims.0, 3.0), buffer(kv_heads * dims.0, 3.0), buffer(kv_heads * dims.1, 1.0));
+        let (q, k, v) = (
+            buffer(heads * dims.0, 3.0),
+            buffer(kv_heads * dims.0, 3.0),
+            buffer(kv_heads * dims.1, 1.0),
+        );
         let attend = Attend {
             heads,
             kv_heads,
@@ -310,7 +356,15 @@ impl Case {
     }
 
     fn reference(&self) -> Vec<f64> {
-        let Attend { heads, kv_heads, key_dim, value_dim, scale, soft_cap, .. } = self.attend;
+        let Attend {
+            heads,
+            kv_heads,
+            key_dim,
+            value_dim,
+            scale,
+            soft_cap,
+            ..
+        } = self.attend;
         let len = self.q.rows();
         let mut out = Vec::new();
         for query in 0..len {
@@ -322,14 +376,18 @@ impl Case {
                     .iter()
                     .map(|&key| {
                         let k = &self.k.row(key)[kv * key_dim..][..key_dim];
-                        let z = q.iter().zip(k).map(|(q, k)| q * f64::from(*k)).sum::<f64>() * f64::from(scale);
+                        let z = q.iter().zip(k).map(|(q, k)| q * f64::from(*k)).sum::<f64>()
+                            * f64::from(scale);
                         soft_cap.map_or(z, |cap| f64::from(cap) * (z / f64::from(cap)).tanh())
                     })
                     .collect();
                 logits.extend(self.attend.sinks.iter().map(|sinks| f64::from(sinks[head])));
                 let weights = softmax(&logits);
                 out.extend((0..value_dim).map(|d| {
-                    keys.iter().zip(&weights).map(|(&key, w)| w * f64::from(self.v.row(key)[kv * value_dim + d])).sum::<f64>()
+                    keys.iter()
+                        .zip(&weights)
+                        .map(|(&key, w)| w * f64::from(self.v.row(key)[kv * value_dim + d]))
+                        .sum::<f64>()
                 }));
             }
         }
@@ -338,12 +396,18 @@ impl Case {
 
     /// The rows `range` of `x`.
     fn part(x: &Buffer, range: std::ops::Range<usize>) -> Buffer {
-        Buffer::new(x.data[range.start * x.width..range.end * x.width].to_vec(), x.width)
+        Buffer::new(
+            x.data[range.start * x.width..range.end * x.width].to_vec(),
+            x.width,
+        )
     }
 
     /// Feeds positions `range` to the cache as one step.
     fn step(&self, cpu: &Cpu, cache: &mut Cache, range: std::ops::Range<usize>) -> Vec<f32> {
-        let span = Span { rows: 0..range.len(), first_position: range.start };
+        let span = Span {
+            rows: 0..range.len(),
+            first_position: range.start,
+        };
         let part = |x| Self::part(x, range.clone());
         cpu.store(cache, &span, &part(&self.k), &part(&self.v));
         let mut out = Buffer::default();
@@ -352,12 +416,19 @@ impl Case {
     }
 
     fn cache(&self, cpu: &Cpu) -> Cache {
-        cpu.cache(self.attend.kv_heads, self.attend.key_dim, self.attend.value_dim)
+        cpu.cache(
+            self.attend.kv_heads,
+            self.attend.key_dim,
+            self.attend.value_dim,
+        )
     }
 
     fn chunked(&self, cpu: &Cpu, chunk: usize) -> Vec<f32> {
         let (mut cache, len) = (self.cache(cpu), self.q.rows());
-        (0..len).step_by(chunk).flat_map(|first| self.step(cpu, &mut cache, first..len.min(first + chunk))).collect()
+        (0..len)
+            .step_by(chunk)
+            .flat_map(|first| self.step(cpu, &mut cache, first..len.min(first + chunk)))
+            .collect()
     }
 }
 
@@ -463,9 +534,20 @@ fn what_a_longer_past_left_behind_is_not_seen() {
     let mut cache = case.cache(&cpu);
     let want = case.step(&cpu, &mut cache, 0..10);
     let poison = Buffer::new(vec![f32::NAN; 16 * 10], 16);
-    cpu.store(&mut cache, &Span { rows: 0..10, first_position: 10 }, &poison, &poison);
+    cpu.store(
+        &mut cache,
+        &Span {
+            rows: 0..10,
+            first_position: 10,
+        },
+        &poison,
+        &poison,
+    );
     cpu.truncate(&mut cache, 9);
-    assert_eq!(bits(&case.step(&cpu, &mut cache, 9..10)), bits(&want[9 * 16..]));
+    assert_eq!(
+        bits(&case.step(&cpu, &mut cache, 9..10)),
+        bits(&want[9 * 16..])
+    );
 }
 
 #[test]
@@ -474,8 +556,15 @@ fn only_what_the_processor_and_the_tensor_have() {
         assert!(Cpu::new(1, beyond, Precision::Fast).is_err());
     }
     let cpu = Cpu::new(1, Isa::Scalar, Precision::Fast).expect("available");
-    let storage = Storage::Blocks { block: BlockType::F32, bytes: Bytes::new(vec![0u8; 4 * 6]) };
-    let tensor = Tensor { name: "stack".into(), shape: vec![3, 2], storage };
+    let storage = Storage::Blocks {
+        block: BlockType::F32,
+        bytes: Bytes::new(vec![0u8; 4 * 6]),
+    };
+    let tensor = Tensor {
+        name: "stack".into(),
+        shape: vec![3, 2],
+        storage,
+    };
     assert_eq!(cpu.matrix(&tensor, 1..3).expect("inside").rows(), 2);
     for rows in [2..4, usize::MAX - 1..usize::MAX] {
         let error = cpu.matrix(&tensor, rows).expect_err("outside").to_string();
