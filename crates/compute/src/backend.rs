@@ -188,7 +188,13 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// Forgets all positions from `len` on.
     fn truncate(&self, cache: &mut Self::Cache, len: usize);
     /// Bytes that a cache of these sizes takes for `positions` positions.
-    fn cache_bytes(&self, kv_heads: usize, key_dim: usize, value_dim: usize, positions: usize) -> usize;
+    fn cache_bytes(
+        &self,
+        kv_heads: usize,
+        key_dim: usize,
+        value_dim: usize,
+        positions: usize,
+    ) -> usize;
     /// Copies activations to the host, row after row.
     fn read(&self, x: &Self::Buffer) -> Vec<f32>;
 
@@ -206,11 +212,24 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn store(&self, cache: &mut Self::Cache, span: &Span, k: &Self::Buffer, v: &Self::Buffer);
     /// Attention of `q` (`[tokens, heads * key_dim]`) over each span's cache, which already holds the
     /// step's own keys; `out` becomes `[tokens, heads * value_dim]`.
-    fn attend(&self, attend: &Attend<Self::Vector>, spans: &[(Span, &Self::Cache)], q: &Self::Buffer, out: &mut Self::Buffer);
+    fn attend(
+        &self,
+        attend: &Attend<Self::Vector>,
+        spans: &[(Span, &Self::Cache)],
+        q: &Self::Buffer,
+        out: &mut Self::Buffer,
+    );
     /// `gate = activation(gate) * up`, or `activation(gate)` without `up`.
     fn activate(&self, activation: Activation, gate: &mut Self::Buffer, up: Option<&Self::Buffer>);
     /// The weighted sum of each token's chosen experts; `scores` are the router's `[tokens, experts]`.
-    fn experts(&self, router: &Router, experts: &Experts<Self::Matrix>, scores: &Self::Buffer, x: &Self::Buffer, out: &mut Self::Buffer);
+    fn experts(
+        &self,
+        router: &Router,
+        experts: &Experts<Self::Matrix>,
+        scores: &Self::Buffer,
+        x: &Self::Buffer,
+        out: &mut Self::Buffer,
+    );
     /// `x += scale * y`.
     fn add(&self, x: &mut Self::Buffer, y: &Self::Buffer, scale: f32);
     /// `x = cap * tanh(scale * x / cap)`, or `scale * x` without a cap.

@@ -6,17 +6,24 @@ pub mod backend;
 mod cpu;
 mod error;
 pub mod isa;
-#[allow(unsafe_code, reason = "vector instructions and raw loads; every function has a scalar twin")]
+#[allow(
+    unsafe_code,
+    reason = "vector instructions and raw loads; every function has a scalar twin"
+)]
 mod kernels;
 pub mod matmul;
 pub mod matrix;
 pub mod measure;
 mod ops;
-#[allow(unsafe_code, reason = "a job is lent to threads that outlive it; the protocol is in the module")]
+#[allow(
+    unsafe_code,
+    reason = "a job is lent to threads that outlive it; the protocol is in the module"
+)]
 pub mod team;
 
 pub use backend::{
-    Activation, Attend, Backend, Experts, Linear, Mask, Norm, NormKind, Pairing, Precision, Rope, Router, Scoring, Span,
+    Activation, Attend, Backend, Experts, Linear, Mask, Norm, NormKind, Pairing, Precision, Rope,
+    Router, Scoring, Span,
 };
 pub use cpu::{Buffer, Cpu};
 pub use error::Error;
