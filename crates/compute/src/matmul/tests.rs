@@ -28,9 +28,8 @@ fn matrices(rows: usize, columns: usize) -> Vec<(String, Matrix)> {
         all.push((block.name().to_owned(), matrix(block, bytes, &shape)));
     }
     let values: Vec<f32> = (0..rows * columns).map(|_| random.normal()).collect();
-    let halves = |convert: fn(f32) -> u16| {
-        values.iter().flat_map(move |&v| convert(v).to_le_bytes())
-    };
+    let halves =
+        |convert: fn(f32) -> u16| values.iter().flat_map(move |&v| convert(v).to_le_bytes());
     let f32s = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let f16s = halves(|v| half::f16::from_f32(v).to_bits()).collect();
     let bf16s = halves(|v| half::bf16::from_f32(v).to_bits()).collect();
