@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p hearth-compute --example matmul -- [MiB of weights] [types...]`
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hearth_compute::{Isa, Matrix, Precision, Product, Team, linear, measure};
 use hearth_format::{BlockType, Bytes, Storage, Tensor};
@@ -43,14 +43,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Microseconds that a job of two empty chunks per thread takes.
+/// Microseconds that handing out costs: the time of a job of one chunk per thread, less that of its
+/// chunk.
 fn hand_out(team: &Team) -> f64 {
-    const JOBS: usize = 20_000;
+    const JOBS: u32 = 2_000;
+    let chunk = Duration::from_micros(10);
     let start = Instant::now();
     for _ in 0..JOBS {
-        team.run(2 * team.threads(), &|_| {});
+        team.run(team.threads(), &|_| {
+            let start = Instant::now();
+            while start.elapsed() < chunk {
+                std::hint::spin_loop();
+            }
+        });
     }
-    start.elapsed().as_secs_f64() * 1e6 / JOBS as f64
+    (start.elapsed() / JOBS).saturating_sub(chunk).as_secs_f64() * 1e6
 }
 
 fn one_type(

@@ -127,12 +127,17 @@ fn nibbles32(qs: &[u8], codes: &mut [i8], value: impl Fn(u8) -> i8) {
 /// The 2-bit planes of Q2_K, Q3_K and TQ2_0: element `i` is in byte `32 (i/128) + i%32`.
 #[inline(always)]
 fn planes(qs: &[u8], codes: &mut [i8; SPAN]) {
-    for (half, qs) in codes.chunks_exact_mut(128).zip(qs.chunks_exact(32)) {
-        for (plane, codes) in half.chunks_exact_mut(32).enumerate() {
-            for (code, byte) in codes.iter_mut().zip(qs) {
-                *code = (byte >> (2 * plane) & 3) as i8;
-            }
+    #[inline(always)]
+    fn plane<const P: usize>(qs: &[u8], codes: &mut [i8]) {
+        for (code, byte) in codes[32 * P..32 * P + 32].iter_mut().zip(qs) {
+            *code = (byte >> (2 * P) & 3) as i8;
         }
+    }
+    for (codes, qs) in codes.chunks_exact_mut(128).zip(qs.chunks_exact(32)) {
+        plane::<0>(qs, codes);
+        plane::<1>(qs, codes);
+        plane::<2>(qs, codes);
+        plane::<3>(qs, codes);
     }
 }
 
@@ -313,17 +318,21 @@ impl Unpack for Q6K {
     const SIGNED: bool = false;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
-        for (n, half) in out.codes.chunks_exact_mut(128).enumerate() {
-            let (ql, qh) = (
-                &bytes[64 * n..64 * n + 64],
-                &bytes[128 + 32 * n..160 + 32 * n],
-            );
-            for (g, codes) in half.chunks_exact_mut(32).enumerate() {
-                let ql = &ql[32 * (g % 2)..32 * (g % 2) + 32];
-                for ((code, low), high) in codes.iter_mut().zip(ql).zip(qh) {
-                    *code = (low >> (4 * (g / 2)) & 15 | (high >> (2 * g) & 3) << 4) as i8;
-                }
+        /// Group `g`: a nibble of `ql` below two bits of `qh`.
+        #[inline(always)]
+        fn group<const G: u32>(ql: &[u8], qh: &[u8], codes: &mut [i8]) {
+            for i in 0..32 {
+                let low = ql[i + 32 * (G as usize % 2)] >> (4 * (G / 2)) & 15;
+                codes[i + 32 * G as usize] = (low | (qh[i] >> (2 * G) & 3) << 4) as i8;
             }
+        }
+        for (n, codes) in out.codes.chunks_exact_mut(128).enumerate() {
+            let ql = &bytes[64 * n..64 * n + 64];
+            let qh = &bytes[128 + 32 * n..160 + 32 * n];
+            group::<0>(ql, qh, codes);
+            group::<1>(ql, qh, codes);
+            group::<2>(ql, qh, codes);
+            group::<3>(ql, qh, codes);
         }
         let d = half(bytes, 208);
         for (g, s) in bytes[192..208].iter().enumerate() {
