@@ -17,7 +17,7 @@ use hearth_format::BlockType;
 use super::{
     Common, FEW, Few, Integer, Panel, SPAN_BYTES, STRIP,
     activation::{self, Activations, RowMut},
-    avx512_blocks as blocks, by_block,
+    avx512_blocks as blocks, avx512_super as supers, by_block,
     unpack::{SPAN, Unpack},
 };
 
@@ -174,9 +174,9 @@ pub(super) const COMMON: Common = Common { quantize, multiply };
 pub(super) fn integer(block: BlockType) -> Option<Integer> {
     by_block!(block, kernels,
         Q4_0 => blocks::Q4_0, Q4_1 => blocks::Q4_1, Q5_0 => blocks::Q5_0, Q5_1 => blocks::Q5_1,
-        Q8_0 => blocks::Q8_0, Iq4Nl => blocks::Iq4Nl, Iq4Xs => blocks::Iq4Xs, Mxfp4 => blocks::Mxfp4,
-        Q2K => blocks::Q2K, Q3K => blocks::Q3K, Q4K => blocks::Q4K, Q5K => blocks::Q5K,
-        Q6K => blocks::Q6K, Nvfp4 => blocks::Nvfp4, Tq2_0 => blocks::Tq2,
+        Q8_0 => blocks::Q8_0, Iq4Nl => blocks::Iq4Nl, Iq4Xs => supers::Iq4Xs, Mxfp4 => blocks::Mxfp4,
+        Q2K => supers::Q2K, Q3K => supers::Q3K, Q4K => supers::Q4K, Q5K => supers::Q5K,
+        Q6K => supers::Q6K, Nvfp4 => blocks::Nvfp4, Tq2_0 => supers::Tq2,
     )
 }
 

@@ -15,6 +15,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
+#[cfg(target_arch = "x86_64")]
+mod avx512_super;
 pub(crate) mod float;
 mod lines;
 pub(crate) mod ops_math;
