@@ -1,1 +1,22 @@
-//! Chat templates and messages.
+//! From messages to a prompt, and from generated text back to its parts.
+//!
+//! - [`Message`] is one turn in the form that every dialect translates to.
+//! - [`Template`] renders messages to the prompt a model was trained on. Templates are Jinja text
+//!   inside model files, so they are untrusted input: rendering is bounded in time and memory.
+//! - [`fallback`] holds built-in templates for checkpoints that carry none.
+//! - [`Reasoning`] splits a stream of text into reasoning and answer.
+//!
+//! Not here: token ids, sampling, HTTP.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod fallback;
+mod message;
+mod reasoning;
+mod template;
+
+pub use error::{Error, Result};
+pub use message::{Content, Function, Message, Part, ToolCall};
+pub use reasoning::{Piece, Reasoning, Tags};
+pub use template::clock::Clock;
+pub use template::{Request, SpecialTokens, Template};
