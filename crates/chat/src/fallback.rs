@@ -20,8 +20,8 @@ pub struct Builtin {
     pub stops: &'static [&'static str],
 }
 
-/// All built-in templates, in the order in which [`detect`] tries them. The last two have no
-/// tokens and are chosen by name only, or where nothing else fits (`plain`).
+/// All built-in templates, in the order in which [`detect`] tries them. Those without
+/// tokens are chosen by name only; `plain` also where nothing else fits.
 pub const BUILTIN: &[Builtin] = &[
     Builtin {
         name: "llama3",
@@ -63,7 +63,8 @@ pub const BUILTIN: &[Builtin] = &[
     Builtin {
         name: "zephyr",
         tokens: &["<|user|>", "<|assistant|>"],
-        families: &[],
+        // GLM has these tokens too, and writes its turns in another way.
+        families: &["llama", "mistral", "stablelm"],
         source: "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}{{ eos_token }}\n{{ '' }}{% endfor %}\
             {% if add_generation_prompt %}<|assistant|>\n{{ '' }}{% endif %}",
         stops: &["<|user|>"],
@@ -80,8 +81,9 @@ pub const BUILTIN: &[Builtin] = &[
     },
     Builtin {
         name: "llama2",
-        tokens: &["<s>", "</s>", "<0x0A>"],
-        families: &["llama-2-chat"],
+        // Its marks are ordinary text, so no token tells it from a base model.
+        tokens: &[],
+        families: &[],
         source: "{% set ns = namespace(system='') %}{% for message in messages %}\
             {% if message.role == 'system' %}{% set ns.system = '<<SYS>>\\n' + message.content + '\\n<</SYS>>\\n\\n' %}\
             {% elif message.role == 'assistant' %}{{ ' ' + (message.content | trim) + ' ' + eos_token }}\
@@ -184,7 +186,7 @@ mod tests {
             (&["<|user|>", "<|assistant|>"], "llama", "zephyr"),
             (&["[INST]", "[/INST]", "<s>", "</s>"], "llama", "mistral"),
             (&["<s>", "</s>", "<0x0A>"], "llama", "plain"),
-            (&["<s>", "</s>", "<0x0A>"], "llama-2-chat", "llama2"),
+            (&["<|user|>", "<|assistant|>"], "glm4", "plain"),
             (&["<|im_start|>"], "qwen2", "plain"),
             (&[], "gpt2", "plain"),
         ];

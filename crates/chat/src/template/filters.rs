@@ -90,7 +90,8 @@ fn engine_filters(env: &mut Environment<'static>) {
 }
 
 fn text_filters(env: &mut Environment<'static>) {
-    let table: [(&str, fn(&str) -> String); 6] = [
+    type Run = fn(&str) -> String;
+    let table: [(&str, Run); 6] = [
         ("lower", |text| text.to_lowercase()),
         ("upper", |text| text.to_uppercase()),
         ("capitalize", capitalize),
@@ -108,19 +109,13 @@ fn text_filters(env: &mut Environment<'static>) {
     }
     for name in ["escape", "e"] {
         env.add_filter(name, |state: &State, value: &Value| {
-            charge(state, weight(value).saturating_mul(6))?;
-            let text = str_of(value)
-                .replace('&', "&amp;")
-                .replace('<', "&lt;")
-                .replace('>', "&gt;");
-            adopt(
-                state,
-                Value::from(text.replace('"', "&#34;").replace('\'', "&#39;")),
-            )
+            let text = ops::escaped(state, value)?;
+            charge_new(state, text.len() as u64)?;
+            Ok::<_, Error>(Value::from_safe_string(text))
         });
     }
     env.add_filter("safe", |state: &State, value: &Value| {
-        charge(state, weight(value)).map(|()| Value::from(str_of(value).into_owned()))
+        charge(state, weight(value)).map(|()| Value::from_safe_string(str_of(value).into_owned()))
     });
     env.add_filter(
         "trim",
@@ -421,7 +416,7 @@ fn add_functions(env: &mut Environment<'static>) {
                 pairs.push((Value::from(name), named.get::<Value>(name)?));
             }
             for (_, value) in &mut pairs {
-                *value = state.apply_filter("op:store", &[value.clone()])?;
+                *value = state.apply_filter("op:store", std::slice::from_ref(value))?;
             }
             charge(state, NODE * pairs.len() as u64)?;
             functions::namespace(Some(Value::from_iter(pairs)))

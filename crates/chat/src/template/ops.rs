@@ -4,17 +4,20 @@
 //! character that no filter name in a template can have.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use minijinja::value::{ObjectRepr, ValueKind};
+use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, FormatStyle, State, Value};
 
 use super::budget::{charge, charge_new};
 use super::methods::format_text;
 use super::text::str_of;
-use super::values::{NODE, adopt, dict, freeze, list, thaw, weight};
+use super::values::{Dict, NODE, adopt, dict, freeze, list, thaw, weight};
+
+type Binary = fn(&State, &Value, &Value) -> Result<Value, Error>;
 
 /// The operators: the name of each call, and what it does.
-const BINARY: &[(&str, fn(&State, &Value, &Value) -> Result<Value, Error>)] = &[
+const BINARY: &[(&str, Binary)] = &[
     ("op+", add),
     ("op-", |_, a, b| {
         arithmetic("-", a, b, i128::checked_sub, |a, b| a - b)
@@ -43,6 +46,23 @@ const BINARY: &[(&str, fn(&State, &Value, &Value) -> Result<Value, Error>)] = &[
     }),
     ("op in", contains),
     ("op[]", item),
+    ("op.", attribute),
+];
+
+/// The methods of a dict that are more than a name in Python: `x.items` is the method even where
+/// the mapping has a key `items`.
+pub(crate) const DICT_METHODS: &[&str] = &[
+    "clear",
+    "copy",
+    "fromkeys",
+    "get",
+    "items",
+    "keys",
+    "pop",
+    "popitem",
+    "setdefault",
+    "update",
+    "values",
 ];
 
 /// Puts the operators into `env`.
@@ -139,6 +159,14 @@ fn arithmetic(
 }
 
 fn add(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
+    if let (Some(_), Some(_)) = (a.as_str(), b.as_str())
+        && (a.is_safe() || b.is_safe())
+    {
+        // Text marked as safe escapes what is added to it, as `markupsafe` does it.
+        let parts = [escaped(state, a)?, escaped(state, b)?];
+        charge_new(state, (parts[0].len() + parts[1].len()) as u64)?;
+        return Ok(Value::from_safe_string(parts.concat()));
+    }
     if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
         charge_new(state, (a.len() + b.len()) as u64)?;
         return Ok(Value::from([a, b].concat()));
@@ -147,6 +175,28 @@ fn add(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
         return list(state, a.try_iter()?.chain(b.try_iter()?));
     }
     arithmetic("+", a, b, i128::checked_add, |a, b| a + b)
+}
+
+/// The text of `value`, with HTML's marks escaped unless it is marked as safe.
+pub(crate) fn escaped(state: &State, value: &Value) -> Result<String, Error> {
+    let factor = if value.is_safe() { 1 } else { 6 };
+    charge(state, weight(value).saturating_mul(factor))?;
+    let text = str_of(value);
+    if value.is_safe() {
+        return Ok(text.into_owned());
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    Ok(out)
 }
 
 fn concat(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
@@ -285,6 +335,24 @@ fn item(state: &State, container: &Value, key: &Value) -> Result<Value, Error> {
         charge(state, weight(container))?;
     }
     container.get_item(key)
+}
+
+/// A method of a dict that is named but not called.
+#[derive(Debug)]
+struct Method;
+
+impl Object for Method {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
+/// `value.name` for a name of [`DICT_METHODS`].
+fn attribute(_: &State, value: &Value, name: &Value) -> Result<Value, Error> {
+    if value.downcast_object_ref::<Dict>().is_some() {
+        return Ok(Value::from_object(Method));
+    }
+    value.get_item(name)
 }
 
 /// `value[start:stop:step]` of a string or list.

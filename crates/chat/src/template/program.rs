@@ -11,6 +11,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
+use super::ops;
 use super::values::freeze_unmetered;
 
 /// Tells the engine not to remember which filter a call found.
@@ -30,7 +31,7 @@ pub(crate) fn compile(source: &str) -> Result<Program<'_>, Error> {
         lstrip_blocks: true,
         trim_blocks: true,
     };
-    let tree = parse(source, "chat", SyntaxConfig::default(), spaces)?;
+    let tree = parse(source, "chat", SyntaxConfig, spaces)?;
     let mut generator = CodeGenerator::new("chat", source);
     generator.compile_stmt(&tree);
     let (main, blocks) = generator.finish();
@@ -111,10 +112,15 @@ fn replacement<'s>(instruction: &Instruction<'s>) -> Result<Vec<Instruction<'s>>
         I::Gt => vec![call("op>", 2)],
         I::Gte => vec![call("op>=", 2)],
         I::In => vec![I::Swap, call("opin", 2)],
+        I::GetAttr(name) if ops::DICT_METHODS.contains(name) => {
+            vec![I::LoadConst(Value::from(*name)), call("op.", 2)]
+        }
         I::GetItem => vec![call("op[]", 2)],
         I::Slice => vec![call("op[:]", 4)],
         I::BuildList(_) => vec![same, call("op:list", 1)],
         I::BuildMap(_) => vec![same, call("op:map", 1)],
+        // Constant keyword arguments keep the type that calls look for.
+        I::LoadConst(value) if value.is_kwargs() => vec![same],
         I::LoadConst(value) if value.kind() == ValueKind::Seq => {
             vec![I::LoadConst(freeze_unmetered(value)?), call("op:thaw", 1)]
         }
