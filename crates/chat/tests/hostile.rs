@@ -1,4 +1,8 @@
 //! Templates that try to hang, exhaust memory or overflow the stack end in an error, soon.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, not only tests, unwrap"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -177,6 +181,25 @@ fn errors_say_what_happened() {
             expected,
             "{source}"
         );
+    }
+}
+
+#[test]
+fn templates_tell_how_a_turn_ends() {
+    let cases = [
+        ("chatml", Some("<|im_end|>")),
+        ("llama3", Some("<|eot_id|>")),
+        ("gemma", Some("<end_of_turn>")),
+        ("mistral", Some("</s>")),
+        ("plain", None),
+    ];
+    for (name, expected) in cases {
+        let tokens = SpecialTokens {
+            eos: Some("</s>".into()),
+            ..SpecialTokens::default()
+        };
+        let template = Template::by_name(name, tokens).unwrap();
+        assert_eq!(template.turn_end().as_deref(), expected, "{name}");
     }
 }
 

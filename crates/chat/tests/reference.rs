@@ -1,4 +1,8 @@
 //! Every template against what the reference Jinja made of it (`make_expected.py`).
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, not only tests, unwrap"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

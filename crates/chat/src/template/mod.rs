@@ -138,6 +138,22 @@ impl Template {
         })
     }
 
+    /// The text that ends an assistant's turn in this template, such as `<|im_end|>`: a stop
+    /// string where the vocabulary's end token is another one. `None` where nothing ends it, or
+    /// the template refuses so short a conversation.
+    pub fn turn_end(&self) -> Option<String> {
+        const MARK: &str = "hearth-mark";
+        let messages = vec![Message::new("user", "a"), Message::new("assistant", MARK)];
+        let text = self
+            .render(&Request {
+                messages,
+                ..Request::default()
+            })
+            .ok()?;
+        let (_, end) = text.rsplit_once(MARK)?;
+        Some(end.trim().to_owned()).filter(|end| !end.is_empty())
+    }
+
     fn variables(&self, request: &Request) -> Map<String, serde_json::Value> {
         let mut variables = Map::new();
         let tokens = &self.tokens;
