@@ -38,7 +38,9 @@ fn run(vocabulary: &str, texts: &[String]) -> Result<(), Box<dyn std::error::Err
     const LONG: usize = 10_000_000;
     let mut state = 1_u64;
     let mut letter = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         char::from(b'a' + (state >> 33) as u8 % 26)
     };
     let random: String = (0..LONG).map(|_| letter()).collect();

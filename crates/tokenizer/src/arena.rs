@@ -38,7 +38,11 @@ impl Arena {
     pub(crate) fn get(&self, id: u32) -> Option<&[u8]> {
         let id = id as usize;
         let end = *self.ends.get(id)? as usize;
-        let start = if id == 0 { 0 } else { self.ends[id - 1] as usize };
+        let start = if id == 0 {
+            0
+        } else {
+            self.ends[id - 1] as usize
+        };
         Some(&self.bytes[start..end])
     }
 
@@ -93,9 +97,10 @@ impl Index {
         }
         let hash = self.hash(text);
         let hasher = &self.hasher;
-        self.table.insert_unique(hash, ((hash >> 32) as u32, id), |&(_, id)| {
-            hash_of(hasher, arena.get(id).unwrap_or_default())
-        });
+        self.table
+            .insert_unique(hash, ((hash >> 32) as u32, id), |&(_, id)| {
+                hash_of(hasher, arena.get(id).unwrap_or_default())
+            });
         None
     }
 

@@ -91,7 +91,9 @@ impl Draft {
         let ends = roles::complete(&mut roles, &mut vocab, &[]);
         let both = before.iter().zip(&vocab.kinds);
         Ok(Self {
-            control: both.map(|(a, b)| is_control(*a) || is_control(*b)).collect(),
+            control: both
+                .map(|(a, b)| is_control(*a) || is_control(*b))
+                .collect(),
             vocab,
             roles,
             ends,
@@ -211,7 +213,7 @@ pub(crate) fn spm(draft: Draft, scores: Vec<f32>, charsmap: Option<Charsmap>) ->
             kinds: &draft.vocab.kinds,
             fallback: Fallback {
                 bytes: fallback,
-                all_or_none: false,
+                all_or_none: true,
                 unknown: draft.roles.unknown,
                 fuse: false,
             },
@@ -245,7 +247,13 @@ pub(crate) fn spm(draft: Draft, scores: Vec<f32>, charsmap: Option<Charsmap>) ->
 
 /// The place of each score among all, highest first, equal ones alike.
 fn ranks(scores: &[f32]) -> Vec<u32> {
-    let clean = |s: f32| if s.is_nan() { f32::NEG_INFINITY } else { s + 0.0 };
+    let clean = |s: f32| {
+        if s.is_nan() {
+            f32::NEG_INFINITY
+        } else {
+            s + 0.0
+        }
+    };
     let mut order: Vec<f32> = scores.iter().map(|s| clean(*s)).collect();
     order.sort_by(|a, b| b.total_cmp(a));
     order.dedup();
@@ -267,7 +275,12 @@ pub(crate) fn byte_level(
     }
     let parts = Parts {
         start: Start::Bytes,
-        texts: draft.vocab.names.iter().map(|(_, name)| bytes::decode(name)).collect(),
+        texts: draft
+            .vocab
+            .names
+            .iter()
+            .map(|(_, name)| bytes::decode(name))
+            .collect(),
         kinds: &draft.vocab.kinds,
         fallback: Fallback {
             bytes: fallback,
@@ -280,7 +293,9 @@ pub(crate) fn byte_level(
     let bpe = match merges {
         Some(merges) => Bpe::by_merges(
             parts,
-            merges.iter().map(|(left, right)| Some((bytes::decode(left)?, bytes::decode(right)?))),
+            merges
+                .iter()
+                .map(|(left, right)| Some((bytes::decode(left)?, bytes::decode(right)?))),
         )?,
         None => Bpe::by_rank(parts, (0..draft.vocab.len() as u32).collect())?,
     };
@@ -307,13 +322,15 @@ pub(crate) fn raw_bpe(
             kinds: &draft.vocab.kinds,
             fallback: Fallback {
                 bytes: draft.byte_tokens(),
-                all_or_none: false,
+                all_or_none: true,
                 unknown: draft.roles.unknown,
                 fuse: false,
             },
             whole: &|text| text.iter().all(|b| *b == b'\n'),
         },
-        merges.iter().map(|(left, right)| Some((left.to_vec(), right.to_vec()))),
+        merges
+            .iter()
+            .map(|(left, right)| Some((left.to_vec(), right.to_vec()))),
     )?;
     let mut steps = Vec::new();
     if flags.add_space_prefix {
@@ -377,7 +394,11 @@ pub(crate) fn bert_stages() -> Vec<Stage> {
 
 /// Word pieces as a GGUF spells them.
 pub(crate) fn wordpiece(draft: Draft, lowercase: bool, strip_accents: bool) -> Result<Tokenizer> {
-    let pieces = draft.vocab.names.iter().filter(|(id, _)| !is_control(draft.vocab.kind(*id)));
+    let pieces = draft
+        .vocab
+        .names
+        .iter()
+        .filter(|(id, _)| !is_control(draft.vocab.kind(*id)));
     let model = WordPiece::new(
         pieces.map(|(id, name)| (name, id)),
         draft.roles.unknown,
@@ -389,7 +410,12 @@ pub(crate) fn wordpiece(draft: Draft, lowercase: bool, strip_accents: bool) -> R
         strip_accents,
         lowercase,
     };
-    let suffix = draft.roles.separator.or(draft.roles.eos).into_iter().collect();
+    let suffix = draft
+        .roles
+        .separator
+        .or(draft.roles.eos)
+        .into_iter()
+        .collect();
     let mut tokenizer = draft.finish(Finish {
         model: Model::WordPiece(model),
         steps: vec![Step::Bert(bert)],
@@ -409,8 +435,13 @@ pub(crate) fn wordpiece(draft: Draft, lowercase: bool, strip_accents: bool) -> R
 /// RWKV: the longest token from the left, over bytes.
 pub(crate) fn longest(draft: Draft) -> Result<Tokenizer> {
     let vocab = &draft.vocab;
-    let pieces = vocab.names.iter().filter(|(id, _)| !is_control(vocab.kind(*id)));
-    let pieces: Vec<_> = pieces.map(|(id, name)| (bytes::unescape(name), id)).collect();
+    let pieces = vocab
+        .names
+        .iter()
+        .filter(|(id, _)| !is_control(vocab.kind(*id)));
+    let pieces: Vec<_> = pieces
+        .map(|(id, name)| (bytes::unescape(name), id))
+        .collect();
     let trie = Trie::new(pieces.iter().map(|(text, id)| (text.as_slice(), *id)));
     let model = Model::Longest(trie, draft.roles.unknown);
     draft.finish(Finish {

@@ -100,7 +100,9 @@ impl Bpe {
             let both = [left.as_slice(), &right].concat();
             let (left, right) = (bpe.intern(&left), bpe.intern(&right));
             let merged = bpe.intern(&both);
-            table.entry(key(left, right)).or_insert((rank as u32, merged));
+            table
+                .entry(key(left, right))
+                .or_insert((rank as u32, merged));
         }
         let mut bytes = vec![(NONE, NONE); 1 << 16];
         if bpe.start == Start::Bytes {
@@ -138,7 +140,10 @@ impl Bpe {
         }
         let mut index = Index::with_capacity(count);
         for id in 0..count as u32 {
-            let Some(text) = parts.texts[id as usize].as_deref().filter(|t| !t.is_empty()) else {
+            let Some(text) = parts.texts[id as usize]
+                .as_deref()
+                .filter(|t| !t.is_empty())
+            else {
                 continue;
             };
             if let Some(first) = index.insert(&symbols, id) {
@@ -182,8 +187,7 @@ impl Bpe {
     fn find_singles(&mut self) {
         let last = if self.start == Start::Bytes { 255 } else { 127 };
         for byte in 0..=last {
-            self.single[usize::from(byte)] =
-                self.index.get(&self.symbols, &[byte]).unwrap_or(NONE);
+            self.single[usize::from(byte)] = self.index.get(&self.symbols, &[byte]).unwrap_or(NONE);
         }
     }
 
@@ -227,7 +231,10 @@ impl Bpe {
             if id < self.tokens {
                 out.push(id);
             } else {
-                let end = scratch.symbols.get(i + 1).map_or(word.len(), |s| s.start as usize);
+                let end = scratch
+                    .symbols
+                    .get(i + 1)
+                    .map_or(word.len(), |s| s.start as usize);
                 self.fall_back(&word.as_bytes()[start as usize..end], begin, out);
             }
         }
@@ -237,20 +244,24 @@ impl Bpe {
     fn start(&self, word: &str, scratch: &mut Scratch) {
         scratch.symbols.clear();
         match self.start {
-            Start::Bytes => scratch.symbols.extend(word.bytes().enumerate().map(|(i, b)| Symbol {
-                id: self.single[usize::from(b)],
-                start: i as u32,
-            })),
-            Start::Chars => scratch.symbols.extend(word.char_indices().map(|(i, c)| Symbol {
-                id: if c.is_ascii() {
-                    self.single[c as usize]
-                } else {
-                    self.index
-                        .get(&self.symbols, c.encode_utf8(&mut [0; 4]).as_bytes())
-                        .unwrap_or(NONE)
-                },
-                start: i as u32,
-            })),
+            Start::Bytes => scratch
+                .symbols
+                .extend(word.bytes().enumerate().map(|(i, b)| Symbol {
+                    id: self.single[usize::from(b)],
+                    start: i as u32,
+                })),
+            Start::Chars => scratch
+                .symbols
+                .extend(word.char_indices().map(|(i, c)| Symbol {
+                    id: if c.is_ascii() {
+                        self.single[c as usize]
+                    } else {
+                        self.index
+                            .get(&self.symbols, c.encode_utf8(&mut [0; 4]).as_bytes())
+                            .unwrap_or(NONE)
+                    },
+                    start: i as u32,
+                })),
         }
     }
 

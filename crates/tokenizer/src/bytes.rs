@@ -27,12 +27,19 @@ pub(crate) const fn to_byte(c: char) -> Option<u8> {
 
 /// The bytes that a byte-level token stands for; nothing where a character stands for none.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    std::str::from_utf8(text).ok()?.chars().map(to_byte).collect()
+    std::str::from_utf8(text)
+        .ok()?
+        .chars()
+        .map(to_byte)
+        .collect()
 }
 
 /// The byte of a token like `<0x0A>`.
 pub(crate) fn of_token(text: &[u8]) -> Option<u8> {
-    let hex = std::str::from_utf8(text).ok()?.strip_prefix("<0x")?.strip_suffix('>')?;
+    let hex = std::str::from_utf8(text)
+        .ok()?
+        .strip_prefix("<0x")?
+        .strip_suffix('>')?;
     if hex.len() != 2 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -45,7 +52,9 @@ pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         let hex = |digits: &[u8]| {
-            std::str::from_utf8(digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok())
+            std::str::from_utf8(digits)
+                .ok()
+                .and_then(|d| u8::from_str_radix(d, 16).ok())
         };
         let (byte, used) = match (byte, tail.first()) {
             (b'\\', Some(b't')) => (b'\t', 2),
@@ -87,7 +96,13 @@ mod tests {
 
     #[test]
     fn byte_tokens_are_two_hex_digits() {
-        for (text, byte) in [("<0x0A>", Some(10)), ("<0xfF>", Some(255)), ("<0xA>", None), ("<0x+1>", None), ("0x0A", None)] {
+        for (text, byte) in [
+            ("<0x0A>", Some(10)),
+            ("<0xfF>", Some(255)),
+            ("<0xA>", None),
+            ("<0x+1>", None),
+            ("0x0A", None),
+        ] {
             assert_eq!(of_token(text.as_bytes()), byte, "{text}");
         }
     }

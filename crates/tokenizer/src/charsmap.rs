@@ -120,7 +120,12 @@ pub(crate) mod tests {
     fn replaces_what_the_map_holds() {
         let map = Charsmap::new(&single(b'x', "ks")).unwrap();
         assert_eq!(map.apply("axe x y"), "akse ks y");
-        for blob in [&b""[..], &[4, 0, 0, 0], &[4, 0, 0, 0, 1, 2, 3, 4], &[3, 0, 0, 0, 1, 2, 3, 4]] {
+        for blob in [
+            &b""[..],
+            &[4, 0, 0, 0],
+            &[4, 0, 0, 0, 1, 2, 3, 4],
+            &[3, 0, 0, 0, 1, 2, 3, 4],
+        ] {
             assert!(Charsmap::new(blob).is_err(), "{blob:?}");
         }
     }

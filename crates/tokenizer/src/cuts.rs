@@ -82,7 +82,11 @@ mod tests {
 
     #[test]
     fn words_fall_apart_where_no_token_reaches() {
-        let cuts = Cuts::of(["▁▁", "▁a", "ab", ">▁</", "ba"].iter().map(|t| t.as_bytes()));
+        let cuts = Cuts::of(
+            ["▁▁", "▁a", "ab", ">▁</", "ba"]
+                .iter()
+                .map(|t| t.as_bytes()),
+        );
         let parts = |mut word: &str| {
             let mut out = Vec::new();
             while let Some(at) = cuts.first(word) {
@@ -94,6 +98,9 @@ mod tests {
         };
         assert_eq!(parts("▁a▁▁b>▁</c"), ["▁a", "▁▁b>▁</c"]);
         let long = "ab".repeat(30) + "cab";
-        assert_eq!(parts(&long), ["ab".repeat(30), "cab".into()].map(|s: String| s));
+        assert_eq!(
+            parts(&long),
+            ["ab".repeat(30), "cab".into()].map(|s: String| s)
+        );
     }
 }

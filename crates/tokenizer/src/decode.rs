@@ -1,6 +1,12 @@
 //! Ids back to text, at once or as they come.
 
-use crate::{cuts::SPACE, tokenizer::Tokenizer, bytes, vocab::{Kind, Vocab}, arena::Arena};
+use crate::{
+    arena::Arena,
+    bytes,
+    cuts::SPACE,
+    tokenizer::Tokenizer,
+    vocab::{Kind, Vocab},
+};
 
 /// How whole sequences are joined.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +32,11 @@ impl Decoding {
             text.extend_from_slice(piece);
         }
         let text = String::from_utf8_lossy(&text);
-        if self.clean { clean(&text) } else { text.into_owned() }
+        if self.clean {
+            clean(&text)
+        } else {
+            text.into_owned()
+        }
     }
 }
 
@@ -43,7 +53,8 @@ fn clean(text: &str) -> String {
         (" 've", "'ve"),
         (" 're", "'re"),
     ];
-    AWAY.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    AWAY.iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// How the texts of a vocabulary spell what they print.
@@ -181,7 +192,10 @@ mod tests {
             out.push(stream.finish());
             out
         };
-        assert_eq!(run(&[b"a\xF0\x9F", b"\x99", b"\x82!"]), ["a", "", "🙂!", ""]);
+        assert_eq!(
+            run(&[b"a\xF0\x9F", b"\x99", b"\x82!"]),
+            ["a", "", "🙂!", ""]
+        );
         assert_eq!(run(&[b"\xE2\x82", b"x"]), ["", "\u{FFFD}x", ""]);
         assert_eq!(run(&[b"\xED\xA0", b""]), ["\u{FFFD}\u{FFFD}", "", ""]);
         assert_eq!(run(&[b"\xC3"]), ["", "\u{FFFD}"]);

@@ -67,7 +67,7 @@ pub enum Error {
     /// A directory without any vocabulary.
     #[error(
         "{place}: no tokenizer found; expected a GGUF with `tokenizer.ggml.*`, or one of tokenizer.json, \
-         tokenizer.model, spiece.model, sentencepiece.bpe.model, vocab.txt beside the weights"
+         tokenizer.model, spiece.model, vocab.txt beside the weights"
     )]
     NotFound {
         /// The checkpoint.

@@ -9,7 +9,10 @@ use crate::{
     charsmap::Charsmap,
     merge::NONE,
     roles::Roles,
-    split::{Splitter, table::{self, ADD_BOS, ESCAPE, IGNORE_MERGES, NO_BOS, Pre}},
+    split::{
+        Splitter,
+        table::{self, ADD_BOS, ESCAPE, IGNORE_MERGES, NO_BOS, Pre},
+    },
     tokenizer::Tokenizer,
     vocab::Kind,
 };
@@ -70,13 +73,14 @@ impl Tokenizer {
         let model = metadata
             .string("tokenizer.ggml.model")
             .ok_or_else(|| keys.missing("model", "a text"))?;
-        let defaults = DEFAULTS
-            .iter()
-            .find(|d| d.model == model)
-            .ok_or_else(|| Error::Unsupported {
-                what: "tokenizer.ggml.model",
-                name: model.to_owned(),
-            })?;
+        let defaults =
+            DEFAULTS
+                .iter()
+                .find(|d| d.model == model)
+                .ok_or_else(|| Error::Unsupported {
+                    what: "tokenizer.ggml.model",
+                    name: model.to_owned(),
+                })?;
         let pre = keys.pre(model)?;
         let mut draft = keys.draft(defaults, pre)?;
         if model == "bert" {
@@ -224,7 +228,10 @@ impl Keys<'_> {
     }
 
     fn scores(&self) -> Result<Vec<f32>> {
-        let count = self.0.strings("tokenizer.ggml.tokens").map_or(0, <[_]>::len);
+        let count = self
+            .0
+            .strings("tokenizer.ggml.tokens")
+            .map_or(0, <[_]>::len);
         let scores: Vec<f32> = match self.get("scores") {
             None => return Ok(vec![0.0; count]),
             Some(Value::Array(Array::F32(list))) => list.clone(),

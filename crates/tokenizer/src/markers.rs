@@ -217,7 +217,9 @@ impl Finder {
         };
         Ok(Some(Self {
             leftmost: build(MatchKind::LeftmostLongest)?,
-            overlapping: overlapping.then(|| build(MatchKind::Standard)).transpose()?,
+            overlapping: overlapping
+                .then(|| build(MatchKind::Standard))
+                .transpose()?,
             numbers,
         }))
     }
@@ -226,7 +228,11 @@ impl Finder {
     fn occurring(&self, text: &str) -> Vec<u32> {
         let mut seen = vec![false; self.numbers.len()];
         let mut left = seen.len();
-        for found in self.overlapping.iter().flat_map(|f| f.find_overlapping_iter(text)) {
+        for found in self
+            .overlapping
+            .iter()
+            .flat_map(|f| f.find_overlapping_iter(text))
+        {
             let seen = &mut seen[found.pattern().as_usize()];
             left -= usize::from(!*seen);
             *seen = true;
@@ -250,7 +256,10 @@ fn is_entangled(markers: &[Marker]) -> bool {
     }
     let run_of = |text: &str| {
         let first = text.chars().next();
-        text.chars().all(|c| Some(c) == first).then_some(first).flatten()
+        text.chars()
+            .all(|c| Some(c) == first)
+            .then_some(first)
+            .flatten()
     };
     // Proper beginnings, by the first marker of each kind of run that has it.
     let mut beginnings: FastMap<(&str, Option<char>), usize> = FastMap::default();
@@ -300,21 +309,42 @@ mod tests {
 
     #[test]
     fn the_two_orders() {
-        let list = || vec![marker(0, "ab"), marker(1, "bcd"), marker(2, "\n"), marker(3, "\n\n")];
+        let list = || {
+            vec![
+                marker(0, "ab"),
+                marker(1, "bcd"),
+                marker(2, "\n"),
+                marker(3, "\n\n"),
+            ]
+        };
         let leftmost = Markers::new(list(), Order::Leftmost).unwrap();
         let longest = Markers::new(list(), Order::Longest).unwrap();
         assert!(longest.entangled && !leftmost.entangled);
         assert_eq!(show(&leftmost, "abcd\n\n\n", true), "<0>|cd|<3>|<2>");
         assert_eq!(show(&longest, "abcd\n\n\n", true), "a|<1>|<3>|<2>");
-        assert!(!Markers::new(list()[1..].to_vec(), Order::Longest).unwrap().entangled);
+        assert!(
+            !Markers::new(list()[1..].to_vec(), Order::Longest)
+                .unwrap()
+                .entangled
+        );
     }
 
     #[test]
     fn white_space_and_words() {
         let list = vec![
-            Marker { lstrip: true, ..marker(0, "<l>") },
-            Marker { rstrip: true, control: true, ..marker(1, "<r>") },
-            Marker { single_word: true, ..marker(2, "one") },
+            Marker {
+                lstrip: true,
+                ..marker(0, "<l>")
+            },
+            Marker {
+                rstrip: true,
+                control: true,
+                ..marker(1, "<r>")
+            },
+            Marker {
+                single_word: true,
+                ..marker(2, "one")
+            },
         ];
         for order in [Order::Leftmost, Order::Longest] {
             let markers = Markers::new(list.clone(), order).unwrap();
@@ -349,7 +379,11 @@ mod tests {
                 })
                 .collect();
         }
-        let kept: Vec<_> = parts.into_iter().map(|p| p.0).filter(|p| !p.is_empty()).collect();
+        let kept: Vec<_> = parts
+            .into_iter()
+            .map(|p| p.0)
+            .filter(|p| !p.is_empty())
+            .collect();
         kept.join("|")
     }
 

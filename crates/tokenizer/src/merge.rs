@@ -62,7 +62,9 @@ impl Scratch {
             };
             let end = symbols.get(i + 2).map_or(word.len(), |s| s.start as usize);
             let text = &word[symbols[i].start as usize..end];
-            pairs.pair(symbols[i].id, right.id, text).unwrap_or((NONE, NONE))
+            pairs
+                .pair(symbols[i].id, right.id, text)
+                .unwrap_or((NONE, NONE))
         };
         ranks.clear();
         ranks.extend((0..symbols.len()).map(|i| rank(symbols, i)));

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick, is_nfkd_quick};
+use unicode_normalization::{
+    IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick, is_nfkd_quick,
+};
 
 use crate::{
     charsmap::Charsmap,
     cuts::SPACE,
     split::Pattern,
-    unicode::{CONTROL, Classes, NONSPACING, self},
+    unicode::{self, CONTROL, Classes, NONSPACING},
 };
 
 /// One step of normalisation.
@@ -73,7 +75,9 @@ pub(crate) enum Form {
 
 /// Applies all steps in order.
 pub(crate) fn apply<'t>(steps: &[Step], text: &'t str) -> Cow<'t, str> {
-    steps.iter().fold(Cow::Borrowed(text), |text, step| step.apply(text))
+    steps
+        .iter()
+        .fold(Cow::Borrowed(text), |text, step| step.apply(text))
 }
 
 impl Step {
@@ -83,7 +87,13 @@ impl Step {
             Self::Prepend(prefix) => Cow::Owned(format!("{prefix}{text}")),
             Self::Replace(pattern, to) => replace(pattern, to, text),
             Self::Form(form) => form.apply(text),
-            Self::Lowercase if text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) => text,
+            Self::Lowercase
+                if text
+                    .bytes()
+                    .all(|b| b.is_ascii() && !b.is_ascii_uppercase()) =>
+            {
+                text
+            }
             Self::Lowercase => Cow::Owned(text.to_lowercase()),
             Self::Strip { left, right } => {
                 let mut kept = text.as_ref();
@@ -197,7 +207,11 @@ impl Bert {
         if self.strip_accents && !out.is_ascii() {
             out = out.nfd().filter(|c| !is_nonspacing(*c)).collect();
         }
-        if self.lowercase { out.to_lowercase() } else { out }
+        if self.lowercase {
+            out.to_lowercase()
+        } else {
+            out
+        }
     }
 }
 
@@ -208,27 +222,72 @@ mod tests {
     #[test]
     fn steps() {
         let bert = |strip_accents, lowercase| {
-            Step::Bert(Bert { clean: true, ideographs: true, strip_accents, lowercase })
+            Step::Bert(Bert {
+                clean: true,
+                ideographs: true,
+                strip_accents,
+                lowercase,
+            })
         };
         let regex = |p: &str| Pattern::regex(p).unwrap();
         for (step, text, expected) in [
             (Step::Prepend("▁".into()), "a", "▁a"),
             (Step::Prepend("▁".into()), "", ""),
-            (Step::Replace(Pattern::Literal(" ".into()), "▁".into()), "a b", "a▁b"),
-            (Step::Replace(regex(" {2,}"), " ".into()), "  a   b  ", " a b "),
+            (
+                Step::Replace(Pattern::Literal(" ".into()), "▁".into()),
+                "a b",
+                "a▁b",
+            ),
+            (
+                Step::Replace(regex(" {2,}"), " ".into()),
+                "  a   b  ",
+                " a b ",
+            ),
             (Step::Replace(regex("x"), "".into()), "xaxx", "a"),
             (Step::Form(Form::NFC), "e\u{301}", "é"),
             (Step::Form(Form::NFKC), "ﬁ", "fi"),
             (Step::Lowercase, "ÀB", "àb"),
-            (Step::Strip { left: true, right: false }, " a ", "a "),
+            (
+                Step::Strip {
+                    left: true,
+                    right: false,
+                },
+                " a ",
+                "a ",
+            ),
             (Step::StripAccents, "e\u{301}x", "ex"),
-            (Step::Spaces { add_prefix: true, remove_extra: true }, "  a  b ", "▁a▁b"),
-            (Step::Spaces { add_prefix: true, remove_extra: false }, "a  b ", "▁a▁▁b▁"),
-            (Step::Spaces { add_prefix: false, remove_extra: false }, "a b", "a▁b"),
+            (
+                Step::Spaces {
+                    add_prefix: true,
+                    remove_extra: true,
+                },
+                "  a  b ",
+                "▁a▁b",
+            ),
+            (
+                Step::Spaces {
+                    add_prefix: true,
+                    remove_extra: false,
+                },
+                "a  b ",
+                "▁a▁▁b▁",
+            ),
+            (
+                Step::Spaces {
+                    add_prefix: false,
+                    remove_extra: false,
+                },
+                "a b",
+                "a▁b",
+            ),
             (bert(true, true), "Ünï\tc\u{0}世X", "uni c 世 x"),
             (bert(false, false), "Ünï", "Ünï"),
         ] {
-            assert_eq!(apply(std::slice::from_ref(&step), text), expected, "{step:?} {text:?}");
+            assert_eq!(
+                apply(std::slice::from_ref(&step), text),
+                expected,
+                "{step:?} {text:?}"
+            );
         }
     }
 }

@@ -25,8 +25,10 @@ impl Plamo {
     pub(crate) fn new(vocab: &Vocab, scores: &[f32]) -> Self {
         let score = |id: u32| scores.get(id as usize).copied().unwrap_or(f32::NAN);
         let pieces = vocab.names.iter().filter(|&(id, _)| {
-            matches!(vocab.kind(id), Kind::Normal | Kind::UserDefined | Kind::Unused)
-                && score(id).is_finite()
+            matches!(
+                vocab.kind(id),
+                Kind::Normal | Kind::UserDefined | Kind::Unused
+            ) && score(id).is_finite()
         });
         let mut byte_tokens = Box::new([NONE; 256]);
         for (id, name) in vocab.names.iter() {
@@ -47,7 +49,10 @@ impl Plamo {
     pub(crate) fn encode(&self, text: &str, out: &mut Vec<u32>) {
         let mut rest = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         while !rest.is_empty() {
-            let end = rest.char_indices().nth(PART_MAX).map_or(rest.len(), |(i, _)| i);
+            let end = rest
+                .char_indices()
+                .nth(PART_MAX)
+                .map_or(rest.len(), |(i, _)| i);
             self.encode_part(&rest[..end], out);
             rest = &rest[end..];
         }
@@ -83,7 +88,9 @@ impl Plamo {
             let (_, id, end) = best[at];
             let end = end as usize;
             if id == NONE {
-                let tokens = text.as_bytes()[at..end].iter().map(|b| self.bytes[usize::from(*b)]);
+                let tokens = text.as_bytes()[at..end]
+                    .iter()
+                    .map(|b| self.bytes[usize::from(*b)]);
                 out.extend(tokens.filter(|&t| t != NONE));
             } else {
                 out.push(id);
@@ -104,7 +111,12 @@ mod tests {
         kinds[0] = Kind::Byte;
         let vocab = Vocab::new(texts.iter().map(|t| t.as_bytes()).collect(), kinds).unwrap();
         let plamo = Plamo::new(&vocab, &[0.0, -1.0, -2.0, -1.0, -4.0, -1.0]);
-        for (text, ids) in [("ab", &[2][..]), ("abc", &[2, 5]), ("\u{FEFF}aA", &[1, 0]), ("", &[])] {
+        for (text, ids) in [
+            ("ab", &[2][..]),
+            ("abc", &[2, 5]),
+            ("\u{FEFF}aA", &[1, 0]),
+            ("", &[]),
+        ] {
             let mut out = Vec::new();
             plamo.encode(text, &mut out);
             assert_eq!(out, ids, "{text:?}");

@@ -125,7 +125,13 @@ const FIM: [(Field, &[&str]); 6] = [
     ),
     (
         |r| &mut r.fim_repository,
-        &["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"],
+        &[
+            "<|fim_repo|>",
+            "<|repo_name|>",
+            "<fim-repo>",
+            "<REPO>",
+            "<reponame>",
+        ],
     ),
     (|r| &mut r.fim_file, &["<|file_sep|>"]),
 ];
@@ -150,14 +156,18 @@ pub(crate) fn complete(roles: &mut Roles, vocab: &mut Vocab, ends: &[u32]) -> BT
         }
     }
     let mut set: BTreeSet<u32> = END.iter().filter_map(|t| id(vocab, t)).collect();
-    set.extend([
-        roles.eos,
-        roles.eot,
-        roles.eom,
-        roles.fim_padding,
-        roles.fim_repository,
-        roles.fim_file,
-    ].into_iter().flatten());
+    set.extend(
+        [
+            roles.eos,
+            roles.eot,
+            roles.eom,
+            roles.fim_padding,
+            roles.fim_repository,
+            roles.fim_file,
+        ]
+        .into_iter()
+        .flatten(),
+    );
     set.extend(ends.iter().filter(|&&id| (id as usize) < vocab.len()));
     except(vocab, &mut set);
     set
@@ -166,13 +176,17 @@ pub(crate) fn complete(roles: &mut Roles, vocab: &mut Vocab, ends: &[u32]) -> BT
 /// Two vocabularies use an end marker of others for something else.
 fn except(vocab: &mut Vocab, set: &mut BTreeSet<u32>) {
     let has = |vocab: &Vocab, set: &BTreeSet<u32>, text: &str| {
-        vocab.id(text.as_bytes()).is_some_and(|id| set.contains(&id))
+        vocab
+            .id(text.as_bytes())
+            .is_some_and(|id| set.contains(&id))
     };
     let both = |a, b| has(vocab, set, a) && has(vocab, set, b);
     let harmony = both("<|return|>", "<|call|>");
     let inner_end = harmony || both("<|calls|>", "<|flush|>");
     let plain_end = has(vocab, set, "<|tool_response>")
-        || vocab.id(b"<|plamo:eos|>").is_some_and(|id| set.contains(&id));
+        || vocab
+            .id(b"<|plamo:eos|>")
+            .is_some_and(|id| set.contains(&id));
     let mut change = |text: &str, kind: Kind, remove: bool| {
         if let Some(id) = vocab.id(text.as_bytes()) {
             if remove {
@@ -208,8 +222,17 @@ mod tests {
 
     #[test]
     fn ends_are_found_by_text() {
-        let (roles, ends, _) = run(&["a", "<|im_end|>", "<|endoftext|>", "<|fim_prefix|>", "<|file_sep|>"]);
-        assert_eq!((roles.eot, roles.fim_prefix, roles.fim_file), (Some(1), Some(3), Some(4)));
+        let (roles, ends, _) = run(&[
+            "a",
+            "<|im_end|>",
+            "<|endoftext|>",
+            "<|fim_prefix|>",
+            "<|file_sep|>",
+        ]);
+        assert_eq!(
+            (roles.eot, roles.fim_prefix, roles.fim_file),
+            (Some(1), Some(3), Some(4))
+        );
         assert_eq!(ends, [0, 1, 2, 4]);
     }
 

@@ -82,12 +82,13 @@ impl Tokenizer {
         }
         let mut scratch = Scratch::default();
         let special = options.parse_special;
-        self.markers.split(text, special, &mut |fragment| match fragment {
-            Fragment::Token(id) => out.push(id),
-            Fragment::Text(part, at) => {
-                self.encode_fragment(part, at == 0, special, &mut scratch, &mut out);
-            }
-        });
+        self.markers
+            .split(text, special, &mut |fragment| match fragment {
+                Fragment::Token(id) => out.push(id),
+                Fragment::Text(part, at) => {
+                    self.encode_fragment(part, at == 0, special, &mut scratch, &mut out);
+                }
+            });
         if options.add_special {
             out.extend(&self.suffix);
         }
@@ -111,12 +112,13 @@ impl Tokenizer {
         if self.late_markers.is_empty() {
             return self.encode_words(&text, first, scratch, out);
         }
-        self.late_markers.split(&text, special, &mut |fragment| match fragment {
-            Fragment::Token(id) => out.push(id),
-            Fragment::Text(part, at) => {
-                self.encode_words(part, first && at == 0, scratch, out);
-            }
-        });
+        self.late_markers
+            .split(&text, special, &mut |fragment| match fragment {
+                Fragment::Token(id) => out.push(id),
+                Fragment::Text(part, at) => {
+                    self.encode_words(part, first && at == 0, scratch, out);
+                }
+            });
     }
 
     fn encode_words(&self, text: &str, first: bool, scratch: &mut Scratch, out: &mut Vec<u32>) {

@@ -44,7 +44,8 @@ impl Trie {
                     let end = at + entries[at..to].partition_point(|e| e.0[depth] == label);
                     let ends_here = entries[at].0.len() == depth + 1;
                     trie.labels.push(label);
-                    trie.values.push(if ends_here { entries[at].1 } else { NONE });
+                    trie.values
+                        .push(if ends_here { entries[at].1 } else { NONE });
                     next.push((at, end));
                     at = end;
                 }

@@ -53,8 +53,6 @@ const SOURCES: [(&str, Class); 14] = [
     (r"\p{Han}", HAN),
     (r"\p{Nd}", DIGIT),
     (r"\w", WORD),
-
-
 ];
 
 /// The classes of every character.

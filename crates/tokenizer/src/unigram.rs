@@ -1,6 +1,11 @@
 //! Unigram: the segmentation with the largest sum of scores.
 
-use crate::{cuts::Cuts, merge::NONE, trie::Trie, vocab::{Kind, Vocab}};
+use crate::{
+    cuts::Cuts,
+    merge::NONE,
+    trie::Trie,
+    vocab::{Kind, Vocab},
+};
 
 /// One vocabulary's scores.
 #[derive(Debug)]
@@ -46,8 +51,12 @@ impl Unigram {
                 _ => {}
             }
         }
-        let is_piece =
-            |id: u32| matches!(vocab.kind(id), Kind::Normal | Kind::UserDefined | Kind::Unused);
+        let is_piece = |id: u32| {
+            matches!(
+                vocab.kind(id),
+                Kind::Normal | Kind::UserDefined | Kind::Unused
+            )
+        };
         let pieces = || vocab.names.iter().filter(|&(id, _)| is_piece(id));
         Self {
             trie: Trie::new(pieces().map(|(id, text)| (text, id))),

@@ -1,6 +1,9 @@
 //! WordPiece: the longest token from the left, over and over, or one unknown token for the word.
 
-use crate::{cuts::SPACE, trie::{Node, Trie}};
+use crate::{
+    cuts::SPACE,
+    trie::{Node, Trie},
+};
 
 /// One vocabulary.
 #[derive(Debug)]
@@ -65,7 +68,10 @@ mod tests {
     #[test]
     fn greedy_or_unknown() {
         let texts = ["[UNK]", "▁un", "aff", "able", "▁a", "▁", "f"];
-        let entries = texts.iter().enumerate().map(|(i, t)| (t.as_bytes(), i as u32));
+        let entries = texts
+            .iter()
+            .enumerate()
+            .map(|(i, t)| (t.as_bytes(), i as u32));
         let model = WordPiece::new(entries, Some(0), 12);
         for (word, ids) in [
             ("unaffable", &[1, 2, 3][..]),

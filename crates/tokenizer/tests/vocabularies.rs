@@ -11,7 +11,9 @@ const PLAIN: EncodeOptions = EncodeOptions {
 };
 
 fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared")
+        .join(path);
     if path.exists() {
         return Some(path);
     }
@@ -23,14 +25,19 @@ fn vocabularies() -> Vec<(String, Tokenizer, String, String)> {
     let Some(folder) = shared("data/vocab") else {
         return Vec::new();
     };
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "gguf"));
     paths.sort();
     let load = |path: PathBuf| {
         let gguf = Gguf::open(&path).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let tokenizer = Tokenizer::from_gguf(gguf.metadata()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let side = |suffix: &str| fs::read_to_string(format!("{}{suffix}", path.display())).unwrap();
+        let tokenizer =
+            Tokenizer::from_gguf(gguf.metadata()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let side =
+            |suffix: &str| fs::read_to_string(format!("{}{suffix}", path.display())).unwrap();
         (name, tokenizer, side(".inp"), side(".out"))
     };
     paths.into_iter().map(load).collect()
@@ -42,12 +49,22 @@ fn every_vocabulary_gives_the_reference_ids() {
     for (name, tokenizer, texts, ids) in vocabularies() {
         let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
         let lines: Vec<&str> = ids.lines().collect();
-        assert!(texts.len() >= lines.len() && lines.len() > 40, "{name}: {} texts, {} lines", texts.len(), lines.len());
+        assert!(
+            texts.len() >= lines.len() && lines.len() > 40,
+            "{name}: {} texts, {} lines",
+            texts.len(),
+            lines.len()
+        );
         for (text, line) in texts.iter().zip(&lines) {
-            let expected: Vec<u32> = line.split_whitespace().map(|n| n.parse().unwrap()).collect();
+            let expected: Vec<u32> = line
+                .split_whitespace()
+                .map(|n| n.parse().unwrap())
+                .collect();
             let found = tokenizer.encode(text, PLAIN);
             if found != expected {
-                failures.push(format!("{name} {text:?}\n  expected {expected:?}\n  found    {found:?}"));
+                failures.push(format!(
+                    "{name} {text:?}\n  expected {expected:?}\n  found    {found:?}"
+                ));
             }
             let back = tokenizer.decode(&found, true);
             if back != *text && !name.contains("bert") {
@@ -55,5 +72,10 @@ fn every_vocabulary_gives_the_reference_ids() {
             }
         }
     }
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }

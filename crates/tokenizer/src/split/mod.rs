@@ -136,7 +136,13 @@ fn run(stages: &[Stage], classes: &Classes, text: &str, first: bool, emit: &mut 
             replacement,
             prepend,
             split,
-        } => metaspace(text, *replacement, first_wants(*prepend, begins), *split, &mut next),
+        } => metaspace(
+            text,
+            *replacement,
+            first_wants(*prepend, begins),
+            *split,
+            &mut next,
+        ),
         Stage::Length(length) => {
             let mut rest = text;
             while !rest.is_empty() {
@@ -195,7 +201,8 @@ mod tests {
 
     #[test]
     fn every_named_set_compiles_and_loses_nothing() {
-        let text = "Don't  stop, 12345 naïve\n\n привет世界 x=1;\t한국어! </s>\r\n  नमस्ते 1234567 'S ";
+        let text =
+            "Don't  stop, 12345 naïve\n\n привет世界 x=1;\t한국어! </s>\r\n  नमस्ते 1234567 'S ";
         for pre in &table::PRES {
             assert_eq!(words(pre.set, text).concat(), text, "{}", pre.name);
         }
@@ -229,7 +236,10 @@ mod tests {
             s.each(text, first, &mut |w| out.push(w.to_owned()));
             out
         };
-        assert_eq!(run(stage(Prepend::Always, true), "a b", false), ["▁a", "▁b"]);
+        assert_eq!(
+            run(stage(Prepend::Always, true), "a b", false),
+            ["▁a", "▁b"]
+        );
         assert_eq!(run(stage(Prepend::First, true), "a b", false), ["a", "▁b"]);
         assert_eq!(run(stage(Prepend::First, false), " a b", true), ["▁a▁b"]);
     }

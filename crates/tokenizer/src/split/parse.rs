@@ -3,7 +3,9 @@
 //! An expression is read alternative by alternative; each part of [`Rules`] has a few spellings. What is spelled
 //! otherwise goes to the regex engine.
 
-use super::scan::{Contraction, Lead, Rules, Run, Set, Space, Word};
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+use super::scan::{Chars, Contraction, Lead, Rules, Run, Set, Space, Word};
 use crate::unicode::{LETTER, MARK, NEWLINE, NUMBER, PUNCTUATION, SPACE, SYMBOL};
 
 const CONTRACTIONS: [(&str, Contraction); 6] = [
@@ -140,57 +142,57 @@ fn take<'t, T>(
     Some(entry)
 }
 
-const KANA: &[(char, char)] = &[
-    ('\u{4E00}', '\u{9FA5}'),
-    ('\u{3040}', '\u{309F}'),
-    ('\u{30A0}', '\u{30FF}'),
-];
-const EAST: &[(char, char)] = &[('\u{800}', '\u{9FA5}'), ('\u{AC00}', '\u{D7FF}')];
-const ASCII_SYMBOLS: &[(char, char)] = &[
-    ('$', '$'),
-    ('+', '+'),
-    ('<', '>'),
-    ('^', '^'),
-    ('|', '|'),
-    ('~', '~'),
-];
-const FALCON: &[(char, char)] = &[
-    ('$', '$'),
-    ('+', '+'),
-    ('<', '>'),
-    ('^', '^'),
-    ('`', '`'),
-    ('|', '|'),
-    ('~', '~'),
-];
-
 impl Run {
-    /// The scanner for an expression that is one run of a class.
+    /// The scanner for an expression that is one run of a class, perhaps with one optional character before it.
     pub(crate) fn parse(pattern: &str) -> Option<Self> {
-        let (spaced, classes, ranges, most): (_, _, &[_], _) = match pattern {
-            r"\p{N}" | r"\p{N}{1}" => (false, NUMBER, &[], 1),
-            r"\p{N}{1,3}" => (false, NUMBER, &[], 3),
-            r"\p{N}+" => (false, NUMBER, &[], usize::MAX),
-            r"[\r\n]" => (false, NEWLINE, &[], 1),
-            r"\s?\p{L}+" => (true, LETTER, &[], usize::MAX),
-            r"\s?\p{P}+" => (true, PUNCTUATION, &[], usize::MAX),
-            r"[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}]+"
-            | "[\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}]+" => {
-                (false, 0, KANA, usize::MAX)
+        let hir = regex_syntax::parse(pattern).ok()?;
+        match hir.kind() {
+            HirKind::Concat(parts) => {
+                let [lead, run] = parts.as_slice() else {
+                    return None;
+                };
+                let (lead, 0, Some(1)) = repetition(lead)? else {
+                    return None;
+                };
+                Self::of(Some(lead), run)
             }
-            r"[\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}]+"
-            | "[\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}]+" => {
-                (false, 0, EAST, usize::MAX)
-            }
-            r"[\p{P}\$\+<=>\^~\|`]+" => (false, PUNCTUATION, FALCON, usize::MAX),
-            r"[\p{P}\$\+<=>\^~\|]+" => (false, PUNCTUATION, ASCII_SYMBOLS, usize::MAX),
-            _ => return None,
+            _ => Self::of(None, &hir),
+        }
+    }
+
+    fn of(lead: Option<Chars>, run: &Hir) -> Option<Self> {
+        let (chars, 1, most) = repetition(run)? else {
+            return None;
         };
-        Some(Self {
-            spaced,
-            classes,
-            ranges,
-            most,
-        })
+        let most = most.map_or(usize::MAX, |n| n as usize);
+        Some(Self { lead, chars, most })
+    }
+}
+
+/// The characters that a greedy repetition repeats, how often at least, and at most.
+fn repetition(hir: &Hir) -> Option<(Chars, u32, Option<u32>)> {
+    match hir.kind() {
+        HirKind::Repetition(r) if r.greedy => Some((chars(&r.sub)?, r.min, r.max)),
+        _ => Some((chars(hir)?, 1, Some(1))),
+    }
+}
+
+fn chars(hir: &Hir) -> Option<Chars> {
+    match hir.kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            Some(class.iter().map(|r| (r.start(), r.end())).collect())
+        }
+        HirKind::Class(Class::Bytes(class)) if class.is_ascii() => Some(
+            class
+                .iter()
+                .map(|r| (char::from(r.start()), char::from(r.end())))
+                .collect(),
+        ),
+        HirKind::Literal(literal) => {
+            let mut text = std::str::from_utf8(&literal.0).ok()?.chars();
+            let only = text.next().filter(|_| text.clone().next().is_none())?;
+            Some([(only, only)].into_iter().collect())
+        }
+        _ => None,
     }
 }

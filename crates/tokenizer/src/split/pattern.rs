@@ -14,7 +14,7 @@ pub(crate) enum Pattern {
     /// A scanner for the common build.
     Rules(Box<Rules>),
     /// A scanner for one run.
-    Run(Run),
+    Run(Box<Run>),
     /// Runs of digits, each cut in groups of three from the right.
     Thousands,
     /// One of some characters.
@@ -72,7 +72,7 @@ impl Pattern {
             return Ok(Self::Rules(Box::new(rules)));
         }
         if let Some(run) = Run::parse(pattern) {
-            return Ok(Self::Run(run));
+            return Ok(Self::Run(Box::new(run)));
         }
         fancy_regex::RegexBuilder::new(pattern)
             .backtrack_limit(BACKTRACK_LIMIT)
@@ -88,7 +88,7 @@ impl Pattern {
     fn find(&self, classes: &Classes, text: &str, from: usize) -> Option<(usize, usize)> {
         match self {
             Self::Rules(rules) => scan(text, from, |at| rules.match_at(classes, text, at)),
-            Self::Run(run) => scan(text, from, |at| run.match_at(classes, text, at)),
+            Self::Run(run) => scan(text, from, |at| run.match_at(text, at)),
             Self::Thousands => None,
             Self::Chars(is) => text[from..]
                 .char_indices()
@@ -128,7 +128,12 @@ impl Pattern {
     }
 
     /// Calls `segment(from, to, is_match)` for gaps and matches in order, none of them empty.
-    pub(crate) fn segments(&self, classes: &Classes, text: &str, segment: &mut dyn FnMut(usize, usize, bool)) {
+    pub(crate) fn segments(
+        &self,
+        classes: &Classes,
+        text: &str,
+        segment: &mut dyn FnMut(usize, usize, bool),
+    ) {
         if matches!(self, Self::Thousands) {
             return thousands(classes, text, segment);
         }
@@ -247,7 +252,11 @@ mod tests {
             (Behavior::Isolated, false, "the|-|final|-|-|countdown"),
             (Behavior::Removed, false, "the|final|countdown"),
             (Behavior::Removed, true, "-|-|-"),
-            (Behavior::MergedWithPrevious, false, "the-|final-|-|countdown"),
+            (
+                Behavior::MergedWithPrevious,
+                false,
+                "the-|final-|-|countdown",
+            ),
             (Behavior::MergedWithNext, false, "the|-final|-|-countdown"),
             (Behavior::Contiguous, false, "the|-|final|--|countdown"),
         ] {
@@ -273,7 +282,10 @@ mod tests {
 
     /// Every expression that a scanner stands in for, beside the same in the regex engine.
     fn pairs() -> Vec<(&'static str, Pattern, Pattern)> {
-        let mut patterns: Vec<&str> = table::PRES.iter().flat_map(|p| p.set.iter().copied()).collect();
+        let mut patterns: Vec<&str> = table::PRES
+            .iter()
+            .flat_map(|p| p.set.iter().copied())
+            .collect();
         patterns.push(GPT2);
         patterns.push(
             r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
@@ -296,10 +308,28 @@ mod tests {
     fn the_common_expressions_have_scanners() {
         let known: Vec<&str> = pairs().iter().map(|p| p.0).collect();
         for name in [
-            "llama-bpe", "gpt-2", "qwen2", "qwen35", "deepseek-v3", "deepseek-coder", "gpt-4o", "tekken", "starcoder",
-            "falcon", "bailingmoe", "seed-coder", "spark2_5", "ufakzeka", "minicpm5",
+            "llama-bpe",
+            "gpt-2",
+            "qwen2",
+            "qwen35",
+            "deepseek-v3",
+            "deepseek-coder",
+            "gpt-4o",
+            "tekken",
+            "starcoder",
+            "falcon",
+            "bailingmoe",
+            "seed-coder",
+            "spark2_5",
+            "ufakzeka",
+            "minicpm5",
         ] {
-            let pattern = table::find(name).unwrap().set.iter().max_by_key(|p| p.len()).unwrap();
+            let pattern = table::find(name)
+                .unwrap()
+                .set
+                .iter()
+                .max_by_key(|p| p.len())
+                .unwrap();
             assert!(known.contains(pattern), "{name}: {pattern}");
         }
     }

@@ -160,7 +160,9 @@ impl Rules {
                             .then(|| upper_then_lower(classes, text, at))
                             .flatten()
                     })
-                    .or_else(|| (with && after.0 & UPPER_PART != 0).then(|| upper(classes, text, next)))
+                    .or_else(|| {
+                        (with && after.0 & UPPER_PART != 0).then(|| upper(classes, text, next))
+                    })
                     .or_else(|| {
                         (without && class & UPPER_PART != 0).then(|| upper(classes, text, at))
                     })?;
@@ -267,43 +269,79 @@ impl Rules {
     }
 }
 
-/// A run of characters of a class, `\s?` before it where asked for, up to `most` of them.
+/// A run of characters of a set, perhaps with one of another set before it.
 pub(crate) struct Run {
-    /// Whether one white-space character may stand before.
-    pub spaced: bool,
-    /// The classes.
-    pub classes: Class,
-    /// Ranges in addition.
-    pub ranges: &'static [(char, char)],
-    /// Most characters in a match.
+    /// What may stand before.
+    pub lead: Option<Chars>,
+    /// The set.
+    pub chars: Chars,
+    /// Most of them in a match.
     pub most: usize,
 }
 
-impl Run {
-    fn has(&self, classes: &Classes, c: char) -> bool {
-        classes.of(c) & self.classes != 0 || self.ranges.iter().any(|&(a, b)| a <= c && c <= b)
-    }
+/// A set of characters.
+pub(crate) struct Chars {
+    ascii: [bool; 128],
+    ranges: Vec<(char, char)>,
+}
 
+impl FromIterator<(char, char)> for Chars {
+    /// From ranges in order that do not overlap.
+    fn from_iter<I: IntoIterator<Item = (char, char)>>(ranges: I) -> Self {
+        let ranges: Vec<_> = ranges.into_iter().collect();
+        let ascii = |code: usize| {
+            let c = char::from(code as u8);
+            ranges.iter().any(|&(from, to)| from <= c && c <= to)
+        };
+        Self {
+            ascii: std::array::from_fn(ascii),
+            ranges,
+        }
+    }
+}
+
+impl Chars {
+    #[inline]
+    fn has(&self, c: char) -> bool {
+        if c.is_ascii() {
+            return self.ascii[c as usize];
+        }
+        let after = self.ranges.partition_point(|range| range.0 <= c);
+        after > 0 && c <= self.ranges[after - 1].1
+    }
+}
+
+impl Run {
     /// The end of the match that begins at `at`, if one does.
-    pub(crate) fn match_at(&self, classes: &Classes, text: &str, at: usize) -> Option<usize> {
-        let mut rest = text[at..].chars();
-        let mut end = at;
-        if self.spaced {
-            let first = rest.next()?;
-            if classes.of(first) & SPACE != 0 {
-                end += first.len_utf8();
-            } else {
-                rest = text[at..].chars();
+    #[inline]
+    pub(crate) fn match_at(&self, text: &str, at: usize) -> Option<usize> {
+        if let Some(lead) = &self.lead {
+            let first = text[at..].chars().next()?;
+            if lead.has(first) {
+                let after = self.run(text, at + first.len_utf8());
+                if after.is_some() {
+                    return after;
+                }
             }
         }
-        let start = end;
-        for c in rest.take(self.most) {
-            if !self.has(classes, c) {
+        self.run(text, at)
+    }
+
+    #[inline]
+    fn run(&self, text: &str, at: usize) -> Option<usize> {
+        let mut end = at;
+        for c in text[at..].chars().take(self.most) {
+            if !self.has(c) {
                 break;
             }
             end += c.len_utf8();
         }
-        (end > start).then_some(end)
+        (end > at).then_some(end)
+    }
+
+    #[inline]
+    fn has(&self, c: char) -> bool {
+        self.chars.has(c)
     }
 }
 
@@ -351,7 +389,11 @@ fn contraction(bytes: &[u8], kind: Contraction) -> usize {
         return 0;
     }
     let any = kind != Contraction::Lower;
-    let letter = |i: usize| bytes.get(i).map_or(0, |b| if any { b.to_ascii_lowercase() } else { *b });
+    let letter = |i: usize| {
+        bytes
+            .get(i)
+            .map_or(0, |b| if any { b.to_ascii_lowercase() } else { *b })
+    };
     match (letter(1), letter(2)) {
         (b's' | b't' | b'm' | b'd', _) => 2,
         (b'r' | b'v', b'e') | (b'l', b'l') => 3,
