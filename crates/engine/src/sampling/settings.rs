@@ -1,0 +1,211 @@
+//! What a user may set of a chain, with llama.cpp's names and defaults.
+
+use super::{Dry, Sampler, Version};
+
+/// A sampler's name in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "each is the sampler of that name")]
+pub enum Name {
+    Penalties,
+    Dry,
+    TopNSigma,
+    TopK,
+    #[serde(rename = "typ_p")]
+    Typical,
+    TopP,
+    MinP,
+    Xtc,
+    Temperature,
+}
+
+/// Names, the canonical one first, and the letter of the short form.
+const NAMES: [(Name, char, &[&str]); 9] = [
+    (Name::Penalties, 'e', &["penalties"]),
+    (Name::Dry, 'd', &["dry"]),
+    (Name::TopNSigma, 's', &["top_n_sigma", "topnsigma"]),
+    (Name::TopK, 'k', &["top_k", "topk"]),
+    (Name::Typical, 'y', &["typ_p", "typp", "typ", "typical"]),
+    (Name::TopP, 'p', &["top_p", "topp", "nucleus"]),
+    (Name::MinP, 'm', &["min_p", "minp"]),
+    (Name::Xtc, 'x', &["xtc"]),
+    (Name::Temperature, 't', &["temperature", "temp"]),
+];
+
+/// A name that is none of a sampler.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no sampler; expected some of penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc, temperature, with ';' between, or letters of edskypmxt"
+)]
+pub struct UnknownSampler(String);
+
+/// Reads an order: names with `;` between, or a word of letters.
+///
+/// # Errors
+/// When a name is none of a sampler.
+pub fn parse_order(text: &str) -> Result<Vec<Name>, UnknownSampler> {
+    let named = |word: &str| {
+        let word = word.trim().to_lowercase().replace('-', "_");
+        NAMES
+            .iter()
+            .find(|(.., names)| names.contains(&word.as_str()))
+            .map(|(name, ..)| *name)
+    };
+    let words: Vec<&str> = text
+        .split(';')
+        .filter(|word| !word.trim().is_empty())
+        .collect();
+    if let [word] = words.as_slice()
+        && named(word).is_none()
+    {
+        let letter = |c: char| {
+            NAMES
+                .iter()
+                .find(|(_, l, _)| *l == c)
+                .map(|(name, ..)| *name)
+        };
+        return word
+            .trim()
+            .chars()
+            .map(|c| letter(c).ok_or_else(|| UnknownSampler((*word).to_owned())))
+            .collect();
+    }
+    words
+        .iter()
+        .map(|word| named(word).ok_or_else(|| UnknownSampler((*word).to_owned())))
+        .collect()
+}
+
+/// All settings of a chain.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Which samplers run, in this order.
+    pub samplers: Vec<Name>,
+    /// Divides the logits; 0 always takes the most likely token.
+    pub temperature: f32,
+    /// How far the temperature moves with the entropy, both ways; 0 is off.
+    pub dynatemp_range: f32,
+    /// How the entropy is bent before.
+    pub dynatemp_exponent: f32,
+    /// Tokens kept; 0 keeps all.
+    pub top_k: usize,
+    /// Share of the most likely that is kept; 1 keeps all.
+    pub top_p: f32,
+    /// Least likelihood, relative to the most likely; 0 is off.
+    pub min_p: f32,
+    /// Share of the most typical that is kept; 1 keeps all.
+    pub typical_p: f32,
+    /// Standard deviations below the largest logit that are kept; -1 is off.
+    pub top_n_sigma: f32,
+    /// Chance that XTC acts; 0 is off.
+    pub xtc_probability: f32,
+    /// Likelihood from which XTC drops all but one.
+    pub xtc_threshold: f32,
+    /// Tokens that the cuts leave at least.
+    pub min_keep: usize,
+    /// Tokens that the penalties look at.
+    pub repeat_last_n: usize,
+    /// Divides the logits of tokens that occurred; 1 is off.
+    pub repeat_penalty: f32,
+    /// Taken off for every occurrence.
+    pub frequency_penalty: f32,
+    /// Taken off once.
+    pub presence_penalty: f32,
+    /// Size of DRY's penalty; 0 is off.
+    pub dry_multiplier: f32,
+    /// How DRY's penalty grows.
+    pub dry_base: f32,
+    /// Length of a repetition that DRY allows.
+    pub dry_allowed_length: usize,
+    /// Tokens that DRY looks at.
+    pub dry_penalty_last_n: usize,
+    /// Texts that no repetition may span for DRY.
+    pub dry_sequence_breakers: Vec<String>,
+    /// Mirostat in place of all cuts.
+    pub mirostat: Option<Version>,
+    /// Surprise that mirostat keeps, in bits.
+    pub mirostat_tau: f32,
+    /// How fast mirostat follows.
+    pub mirostat_eta: f32,
+    /// Added to the logits of tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            samplers: NAMES.iter().map(|(name, ..)| *name).collect(),
+            temperature: 0.8,
+            dynatemp_range: 0.0,
+            dynatemp_exponent: 1.0,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            typical_p: 1.0,
+            top_n_sigma: -1.0,
+            xtc_probability: 0.0,
+            xtc_threshold: 0.1,
+            min_keep: 0,
+            repeat_last_n: 64,
+            repeat_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            dry_multiplier: 0.0,
+            dry_base: 1.75,
+            dry_allowed_length: 2,
+            dry_penalty_last_n: 64,
+            dry_sequence_breakers: ["\n", ":", "\"", "*"].map(str::to_owned).to_vec(),
+            mirostat: None,
+            mirostat_tau: 5.0,
+            mirostat_eta: 0.1,
+            logit_bias: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The sampler of a name with these settings.
+    pub(super) fn sampler(&self, name: Name, breakers: Vec<Vec<u32>>) -> Sampler {
+        let min_keep = self.min_keep;
+        match name {
+            Name::Penalties => Sampler::Penalties {
+                last_n: self.repeat_last_n,
+                repeat: self.repeat_penalty,
+                frequency: self.frequency_penalty,
+                presence: self.presence_penalty,
+            },
+            Name::Dry => Sampler::Dry(Dry {
+                multiplier: self.dry_multiplier,
+                base: self.dry_base,
+                allowed_length: self.dry_allowed_length,
+                last_n: self.dry_penalty_last_n,
+                breakers,
+            }),
+            Name::TopNSigma => Sampler::TopNSigma(self.top_n_sigma),
+            Name::TopK => Sampler::TopK(self.top_k),
+            Name::Typical => Sampler::Typical {
+                p: self.typical_p,
+                min_keep,
+            },
+            Name::TopP => Sampler::TopP {
+                p: self.top_p,
+                min_keep,
+            },
+            Name::MinP => Sampler::MinP {
+                p: self.min_p,
+                min_keep,
+            },
+            Name::Xtc => Sampler::Xtc {
+                probability: self.xtc_probability,
+                threshold: self.xtc_threshold,
+                min_keep,
+            },
+            Name::Temperature => Sampler::Temperature {
+                value: self.temperature,
+                range: self.dynatemp_range,
+                exponent: self.dynatemp_exponent,
+            },
+        }
+    }
+}
