@@ -21,7 +21,7 @@ impl Charsmap {
         };
         let (size, rest) = blob.split_first_chunk::<4>().ok_or_else(invalid)?;
         let size = u32::from_le_bytes(*size) as usize;
-        if size % 4 != 0 || size >= rest.len() {
+        if !size.is_multiple_of(4) || size >= rest.len() {
             return Err(invalid());
         }
         let (trie, texts) = rest.split_at(size);

@@ -1,8 +1,11 @@
 //! The merge loop of pair encoding: lowest rank first, ties leftmost.
 //!
-//! Short words scan an array; long ones take pairs from a heap, so that the time is O(n log n) for any word.
+//! Short words scan an array. Long ones take pairs from a queue that keeps a list of places for each rank: places mostly
+//! come in order, so that the time stays near linear, and is O(n log n) for any word.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
+
+use crate::arena::FastMap;
 
 /// A symbol that no table knows, or a pair that does not merge.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -20,7 +23,6 @@ pub(crate) struct Scratch {
     pub symbols: Vec<Symbol>,
     ranks: Vec<(u32, u32)>,
     links: Vec<Link>,
-    heap: BinaryHeap<Reverse<u64>>,
 }
 
 /// A stretch of the word.
@@ -41,7 +43,7 @@ struct Link {
     merged: u32,
 }
 
-/// Most symbols for which scanning an array beats the heap.
+/// Most symbols for which scanning an array beats the queue.
 const SCAN_MAX: usize = 64;
 
 impl Scratch {
@@ -50,7 +52,7 @@ impl Scratch {
         match self.symbols.len() {
             0 | 1 => {}
             2..=SCAN_MAX => self.merge_by_scan(word, pairs),
-            _ => self.merge_by_heap(word, pairs),
+            _ => self.merge_by_queue(word, pairs),
         }
     }
 
@@ -89,7 +91,7 @@ impl Scratch {
         }
     }
 
-    fn merge_by_heap(&mut self, word: &[u8], pairs: &impl Pairs) {
+    fn merge_by_queue(&mut self, word: &[u8], pairs: &impl Pairs) {
         let count = self.symbols.len();
         self.links.clear();
         self.links.extend((0..count as u32).map(|i| Link {
@@ -98,14 +100,11 @@ impl Scratch {
             rank: NONE,
             merged: NONE,
         }));
-        let mut entries = std::mem::take(&mut self.heap).into_vec();
-        entries.clear();
+        let mut queue = Queue::default();
         for i in 0..count as u32 {
-            entries.extend(self.rank_link(word, pairs, i).map(Reverse));
+            self.rank_link(word, pairs, i, &mut queue);
         }
-        let mut heap = BinaryHeap::from(entries);
-        while let Some(Reverse(entry)) = heap.pop() {
-            let (rank, at) = ((entry >> 32) as u32, entry as u32);
+        while let Some((rank, at)) = queue.pop() {
             let link = self.links[at as usize];
             if link.rank != rank {
                 continue;
@@ -118,32 +117,35 @@ impl Scratch {
             if right.after != NONE {
                 self.links[right.after as usize].before = at;
             }
-            heap.extend(self.rank_link(word, pairs, at).map(Reverse));
+            self.rank_link(word, pairs, at, &mut queue);
             if link.before != NONE {
-                heap.extend(self.rank_link(word, pairs, link.before).map(Reverse));
+                self.rank_link(word, pairs, link.before, &mut queue);
             }
         }
-        self.heap = heap;
         self.symbols.retain(|s| s.start != NONE);
     }
 
-    /// Looks up the pair that begins at symbol `i`; its heap entry if it merges.
-    fn rank_link(&mut self, word: &[u8], pairs: &impl Pairs, i: u32) -> Option<u64> {
+    /// Looks up the pair that begins at symbol `i`, and queues it if it merges.
+    fn rank_link(&mut self, word: &[u8], pairs: &impl Pairs, i: u32, queue: &mut Queue) {
         let link = &mut self.links[i as usize];
         (link.rank, link.merged) = (NONE, NONE);
         let right = link.after;
         if right == NONE {
-            return None;
+            return;
         }
         let end = match self.links[right as usize].after {
             NONE => word.len(),
             next => self.symbols[next as usize].start as usize,
         };
         let (left, right) = (self.symbols[i as usize], self.symbols[right as usize]);
-        let (rank, merged) = pairs.pair(left.id, right.id, &word[left.start as usize..end])?;
-        let link = &mut self.links[i as usize];
-        (link.rank, link.merged) = (rank, merged);
-        (rank != NONE).then_some(u64::from(rank) << 32 | u64::from(i))
+        let text = &word[left.start as usize..end];
+        if let Some((rank, merged)) = pairs.pair(left.id, right.id, text)
+            && rank != NONE
+        {
+            let link = &mut self.links[i as usize];
+            (link.rank, link.merged) = (rank, merged);
+            queue.push(rank, i);
+        }
     }
 
     /// Gives back what a huge word left behind.
@@ -151,6 +153,70 @@ impl Scratch {
         const KEEP: usize = 1 << 16;
         if self.links.capacity() > KEEP {
             *self = Self::default();
+        }
+    }
+}
+
+/// Places by rank.
+#[derive(Debug, Default)]
+struct Queue {
+    ranks: BinaryHeap<Reverse<u32>>,
+    buckets: FastMap<u32, Bucket>,
+}
+
+/// The places of one rank.
+#[derive(Debug, Default)]
+struct Bucket {
+    places: Vec<u32>,
+    /// How many of `places` are done; they are in order once the first is.
+    done: usize,
+    /// Those that came after the first was taken.
+    late: BinaryHeap<Reverse<u32>>,
+}
+
+impl Queue {
+    fn push(&mut self, rank: u32, place: u32) {
+        let bucket = self.buckets.entry(rank).or_insert_with(|| {
+            self.ranks.push(Reverse(rank));
+            Bucket::default()
+        });
+        if bucket.done == 0 {
+            bucket.places.push(place);
+        } else {
+            bucket.late.push(Reverse(place));
+        }
+    }
+
+    /// The lowest rank, and its leftmost place.
+    fn pop(&mut self) -> Option<(u32, u32)> {
+        loop {
+            let rank = self.ranks.peek()?.0;
+            if let Some(place) = self.buckets.get_mut(&rank).and_then(Bucket::pop) {
+                return Some((rank, place));
+            }
+            self.buckets.remove(&rank);
+            self.ranks.pop();
+        }
+    }
+}
+
+impl Bucket {
+    fn pop(&mut self) -> Option<u32> {
+        if self.done == 0 {
+            self.places.sort_unstable();
+        }
+        let listed = self.places.get(self.done).copied();
+        let late = self.late.peek().map(|place| place.0);
+        match (listed, late) {
+            (Some(place), late) if late.is_none_or(|l| place <= l) => {
+                self.done += 1;
+                Some(place)
+            }
+            (_, Some(place)) => {
+                self.late.pop();
+                Some(place)
+            }
+            _ => None,
         }
     }
 }
@@ -175,11 +241,11 @@ mod tests {
         #[test]
         fn both_ways_agree(ids in proptest::collection::vec(0_u32..7, 2..200), seed in 0_u32..1000) {
             let word = vec![b'x'; ids.len()];
-            let run = |heap: bool| {
+            let run = |queue: bool| {
                 let mut scratch = Scratch::default();
                 scratch.symbols.extend(ids.iter().enumerate().map(|(i, &id)| Symbol { id, start: i as u32 }));
-                if heap {
-                    scratch.merge_by_heap(&word, &Toy(seed));
+                if queue {
+                    scratch.merge_by_queue(&word, &Toy(seed));
                 } else {
                     scratch.merge_by_scan(&word, &Toy(seed));
                 }

@@ -188,7 +188,7 @@ fn thousands(classes: &Classes, text: &str, segment: &mut dyn FnMut(usize, usize
         let mut left = run.chars().count();
         let mut digits = run.chars();
         while left > 0 {
-            let group = if left % 3 == 0 { 3 } else { left % 3 };
+            let group = (left - 1) % 3 + 1;
             let width: usize = digits.by_ref().take(group).map(char::len_utf8).sum();
             segment(done, done + width, true);
             done += width;

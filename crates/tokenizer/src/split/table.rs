@@ -14,7 +14,6 @@ pub(crate) const ESCAPE: u8 = 4;
 pub(crate) const NO_BOS: u8 = 8;
 
 /// What a value of `tokenizer.ggml.pre` stands for.
-
 pub(crate) struct Pre {
     /// The value.
     pub name: &'static str,
