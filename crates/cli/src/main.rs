@@ -1,8 +1,11 @@
 //! The hearth command.
 #![forbid(unsafe_code)]
 
+mod chat;
 mod commands;
+mod input;
 mod model;
+mod sampling;
 
 use std::process::ExitCode;
 
@@ -22,8 +25,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Chat with a model, or let it answer one prompt
+    Run(Box<commands::run::Arguments>),
     /// What a model is: architecture, parameters, types, memory at several context sizes
     Show(commands::show::Arguments),
+    /// How a model's vocabulary cuts a text
+    Tokenize(commands::tokenize::Arguments),
     /// The raw output of a model for given token ids, in full precision
     Logits(commands::logits::Arguments),
     /// How fast a model runs here, and how near that is to what the memory allows
@@ -32,7 +39,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Run(arguments) => commands::run::run(&arguments),
         Command::Show(arguments) => commands::show::run(&arguments),
+        Command::Tokenize(arguments) => commands::tokenize::run(&arguments),
         Command::Logits(arguments) => commands::logits::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
     };
@@ -40,6 +49,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that went away (`hearth … | head`) is no failure of ours to report.
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<input::Interrupted>() => ExitCode::from(130),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -30,12 +30,22 @@ pub(crate) struct Machine {
     /// Threads that compute, by default one per core
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Positions that a sequence may have, by default what the model was made for
-    #[arg(long, value_name = "TOKENS")]
+    /// Tokens that a sequence may have, by default what the model was made for, as far as memory allows
+    #[arg(long, value_name = "TOKENS", visible_alias = "context")]
     pub ctx: Option<usize>,
 }
 
 impl Machine {
+    /// The same for the engine.
+    pub(crate) fn options(&self, precision: Precision) -> hearth_engine::Options {
+        hearth_engine::Options {
+            threads: self.threads.map(usize::from),
+            context: self.ctx,
+            precision,
+        }
+    }
+
+    /// Loads a model without its vocabulary.
     pub(crate) fn load(&self, checkpoint: &Checkpoint, precision: Precision) -> Result<Model<Cpu>> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let cpu = Cpu::new(

@@ -1,4 +1,23 @@
 //! Sequences, steps and sampling over a loaded model.
+//!
+//! An [`Engine`] is a model with its vocabulary. A [`Sequence`] is a text on it: it is given tokens, keeps what it has
+//! of them already, and generates what follows. Not here: messages, templates, terminals, HTTP.
 #![forbid(unsafe_code)]
 
+mod defaults;
+mod error;
+mod loaded;
+mod memory;
 pub mod sampling;
+mod sequence;
+mod stops;
+
+pub use defaults::recommended;
+pub use error::Error;
+pub use loaded::{Engine, Options};
+pub use memory::{available_memory, peak_memory};
+pub use sequence::{Event, Finish, Generation, Limits, Outcome, Sequence, Timing};
+pub use stops::Stops;
+
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -2,4 +2,6 @@
 
 pub(crate) mod bench;
 pub(crate) mod logits;
+pub(crate) mod run;
 pub(crate) mod show;
+pub(crate) mod tokenize;

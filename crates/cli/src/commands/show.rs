@@ -7,11 +7,14 @@ use std::{
 
 use anyhow::Result;
 use hearth_compute::Precision;
-use hearth_format::{Checkpoint, Source, Storage};
+use hearth_format::{Checkpoint, Storage};
 use hearth_model::Op;
 use serde_json::json;
 
-use crate::model::{self, Machine};
+use crate::{
+    chat::template_source,
+    model::{self, Machine},
+};
 
 /// What `hearth show` takes.
 #[derive(clap::Args)]
@@ -42,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .map(|n| (*n, weights + model.state_bytes(*n) as u64))
         .collect();
-    let template = template(&checkpoint);
+    let template = template_source(&checkpoint);
     let experts = spec
         .layers
         .iter()
@@ -108,26 +111,6 @@ fn types(checkpoint: &Checkpoint) -> BTreeMap<String, usize> {
         *types.entry(name).or_default() += 1;
     }
     types
-}
-
-/// The chat template that travels with the model.
-fn template(checkpoint: &Checkpoint) -> Option<String> {
-    if checkpoint.source == Source::Gguf {
-        return checkpoint
-            .metadata()
-            .string("tokenizer.chat_template")
-            .map(str::to_owned);
-    }
-    let file = |name: &str| {
-        checkpoint
-            .side_file(name)
-            .and_then(|p| std::fs::read_to_string(p).ok())
-    };
-    file("chat_template.jinja").or_else(|| {
-        let config: serde_json::Value =
-            serde_json::from_str(&file("tokenizer_config.json")?).ok()?;
-        config["chat_template"].as_str().map(str::to_owned)
-    })
 }
 
 fn count(n: u64) -> String {

@@ -1,0 +1,64 @@
+//! Why a model could not be loaded, or a text not be continued.
+
+/// Says what was expected, what was found, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The checkpoint is no model that runs.
+    #[error(transparent)]
+    Model(#[from] hearth_model::Error),
+    /// The vocabulary cannot be read.
+    #[error("vocabulary: {0}")]
+    Tokenizer(#[from] hearth_tokenizer::Error),
+    /// The backend refused.
+    #[error(transparent)]
+    Compute(#[from] hearth_compute::Error),
+    /// The vocabulary has tokens that the embedding has no row for.
+    #[error(
+        "the vocabulary has {tokens} tokens, the embedding only {rows} rows: the files do not belong together"
+    )]
+    Vocabulary {
+        /// Tokens of the vocabulary.
+        tokens: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The context does not fit into memory.
+    #[error(
+        "a context of {context} tokens needs {needed} MiB beside the weights, {available} MiB are free; at most {fits} tokens fit (--ctx {fits})"
+    )]
+    Memory {
+        /// Tokens asked for.
+        context: usize,
+        /// What they take.
+        needed: usize,
+        /// What is there.
+        available: usize,
+        /// Tokens that would fit.
+        fits: usize,
+    },
+    /// A context of nothing.
+    #[error("a context of 0 tokens holds nothing; give at least 1")]
+    NoContext,
+    /// The prompt is longer than the context.
+    #[error(
+        "the prompt has {prompt} tokens, the context holds {context} and one must be left for the answer: nothing was cut; shorten the prompt or give a larger --ctx"
+    )]
+    Prompt {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens of the context.
+        context: usize,
+    },
+    /// Nothing to continue.
+    #[error("the prompt has no tokens: give some text, or a vocabulary with a begin token")]
+    EmptyPrompt,
+    /// No token is possible.
+    #[error(
+        "the model gives no token a usable score after {position} tokens: its weights are damaged, or the settings forbid every token"
+    )]
+    NoToken {
+        /// Tokens before.
+        position: usize,
+    },
+}
