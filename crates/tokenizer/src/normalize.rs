@@ -123,10 +123,14 @@ fn is_nonspacing(c: char) -> bool {
 
 fn replace<'t>(pattern: &Pattern, to: &str, text: Cow<'t, str>) -> Cow<'t, str> {
     if let Pattern::Literal(from) = pattern {
-        return if text.contains(from.as_str()) {
-            Cow::Owned(text.replace(from.as_str(), to))
-        } else {
-            text
+        let mut chars = from.chars();
+        return match (chars.next(), chars.next()) {
+            // One character is found much faster than a text of one.
+            (Some(only), None) if text.contains(only) => Cow::Owned(text.replace(only, to)),
+            (_, Some(_)) if text.contains(from.as_str()) => {
+                Cow::Owned(text.replace(from.as_str(), to))
+            }
+            _ => text,
         };
     }
     let mut out = String::with_capacity(text.len());

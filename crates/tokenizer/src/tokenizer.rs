@@ -41,6 +41,11 @@ pub struct Tokenizer {
     pub(crate) suppressed: Vec<u32>,
 }
 
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Tokenizer>();
+};
+
 /// The algorithm.
 #[derive(Debug)]
 pub(crate) enum Model {

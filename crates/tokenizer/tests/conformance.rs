@@ -1,4 +1,5 @@
 //! The tokenizers of the conformance models, in both forms.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
 //! Files and texts that want to break things.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hearth_format::{Array, Metadata, Value};
 use hearth_tokenizer::{EncodeOptions, Error, Tokenizer};

@@ -1,4 +1,5 @@
 //! Real vocabularies against the ids that their reference gives.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::PathBuf};
 

@@ -4,7 +4,7 @@
 //! optional character before, numbers, other characters, white space. [`Rules`] holds what differs. Each instance in
 //! `patterns.rs` stands beside the expression that it replaces, and a test compares the two on random texts.
 
-use crate::unicode::{CASELESS, Class, Classes, LOWER, MARK, NEWLINE, SPACE, UPPER};
+use crate::unicode::{CASELESS, Class, Classes, LOWER, MARK, NEWLINE, NUMBER, SPACE, UPPER};
 
 /// One expression of that build. The parts are tried in the order of the fields.
 pub(crate) struct Rules {
@@ -119,7 +119,7 @@ impl Rules {
         } else {
             (0, 0)
         };
-        self.word(classes, text, at, class, after)
+        self.word(classes, text, at, (class, length), after)
             .or_else(|| self.number(classes, text, at, class, after))
             .or_else(|| self.other(classes, text, at, class, after))
             .or_else(|| (class & SPACE != 0).then(|| self.space(classes, text, at)))
@@ -131,14 +131,14 @@ impl Rules {
         classes: &Classes,
         text: &str,
         at: usize,
-        class: Class,
+        (class, length): (Class, usize),
         after: (Class, usize),
     ) -> Option<usize> {
         let leads = match self.lead {
             Lead::Space => text.as_bytes()[at] == b' ',
             Lead::Not(set) => class & set == 0,
         };
-        let next = at + self.width(text, at);
+        let next = at + length;
         match self.word {
             Word::Run(set) => {
                 if leads && after.0 & set != 0 {
@@ -176,15 +176,6 @@ impl Rules {
         }
     }
 
-    fn width(&self, text: &str, at: usize) -> usize {
-        match text.as_bytes()[at] {
-            0..0x80 => 1,
-            0x80..0xE0 => 2,
-            0xE0..0xF0 => 3,
-            _ => 4,
-        }
-    }
-
     #[inline]
     fn number(
         &self,
@@ -194,7 +185,6 @@ impl Rules {
         class: Class,
         after: (Class, usize),
     ) -> Option<usize> {
-        use crate::unicode::NUMBER;
         if self.digits == 0 {
             return None;
         }
