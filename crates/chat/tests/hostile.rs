@@ -148,6 +148,26 @@ fn values_stay_within_bounds_without_an_error() {
             "{% for k, v in {'x': 1}.items() %}{{ k }}{{ v }}{% endfor %}{{ 'x' in {'x': 1} }}",
             "x1True",
         ),
+        (
+            "{{ '%5s|%-5s|%05d|%+.2f|%x|%c|%r|%%' % ['ü', 'b', -42, 2.345, 255, 'z', 'q'] }}",
+            "    ü|b    |-0042|+2.35|ff|z|'q'|%",
+        ),
+        (
+            "{{ '%s and %s' | format('a', [1]) }}{{ '%(k)s' % {'k': 1} }}{{ '%d %g %e' % [3.9, 1e-5, 12345.678] }}",
+            "a and [1]13 1e-05 1.234568e+04",
+        ),
+        (
+            "{{ '{} {0}'.format(1) if false else '{1}{0}{x[0]!r:>5}'.format('a', 'b', x=['c']) }}",
+            "ba  'c'",
+        ),
+        (
+            "{{ '{:<5}|{:>5}|{:^5}|{:05d}|{:,}|{:.1f}|{:#x}|{{}}'.format('a', 1, 'b', -3, 1234567, 0.25, 255) }}",
+            "a    |    1|  b  |-0003|1,234,567|0.2|0xff|{}",
+        ),
+        (
+            "{{ '{}{}'.format(1.0, true) }}{{ '{:g} {:.3}'.format(100000.0, 'abcdef') }}{{ '%05s' % 'a' }}",
+            "1.0True100000 abc    a",
+        ),
         ("{% generation %}a{% endgeneration %}", "a"),
     ];
     for (source, expected) in cases {

@@ -84,11 +84,17 @@ pub(crate) fn charge(state: &State, weight: u64) -> Result<(), Error> {
 
 /// Charges a value of `len` bytes that is about to be made, and refuses one that is too large.
 pub(crate) fn charge_new(state: &State, len: u64) -> Result<(), Error> {
+    check_size(len)?;
+    charge(state, len)
+}
+
+/// Refuses a value of `len` bytes if that is too large; for one that grows piece by piece.
+pub(crate) fn check_size(len: u64) -> Result<(), Error> {
     if len > MAX_VALUE {
         return Err(Stop::limit(format!(
             "it makes a value of more than {} MiB",
             MAX_VALUE >> 20
         )));
     }
-    charge(state, len)
+    Ok(())
 }

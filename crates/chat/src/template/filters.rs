@@ -4,14 +4,13 @@ use std::sync::LazyLock;
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{
-    Environment, Error, ErrorKind, FormatStyle, State, UndefinedBehavior, Value, filters,
-    functions, tests,
+    Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters, functions, tests,
 };
 
 use super::budget::{EMIT_FACTOR, FUEL, Stop, charge, charge_new};
 use super::text::{is_space, str_of};
 use super::values::{NODE, adopt, dict, list, weight};
-use super::{json, methods, ops};
+use super::{format, json, methods, ops};
 
 /// The largest list that `range` makes: the limit of Jinja's sandbox.
 const MAX_RANGE: i64 = 100_000;
@@ -142,7 +141,7 @@ fn text_filters(env: &mut Environment<'static>) {
         },
     );
     env.add_filter("format", |state: &State, form: &str, args: Rest<Value>| {
-        methods::format_text(state, FormatStyle::Printf, form, &args)
+        format::printf(state, form, &args)
     });
     env.add_filter("indent", indent);
     env.add_filter("tojson", json::tojson);

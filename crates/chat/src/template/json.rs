@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::budget::{Stop, charge, charge_new};
+use super::budget::{Stop, charge, charge_new, check_size};
 use super::text::{float_repr, number};
 use super::values::{NODE, freeze, thaw, weight};
 
@@ -150,7 +150,9 @@ impl Writer<'_> {
         items: Vec<T>,
         write: impl Fn(&mut Self, &T) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        charge(self.state, NODE * items.len() as u64)?;
+        let indent = self.indent.as_ref().map_or(0, String::len) * (depth + 1);
+        charge(self.state, (NODE + indent as u64) * items.len() as u64)?;
+        check_size((self.out.len() + indent * items.len()) as u64)?;
         self.out.push(open);
         for (index, item) in items.iter().enumerate() {
             if index > 0 {

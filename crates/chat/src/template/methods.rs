@@ -1,10 +1,11 @@
 //! Methods of Python's strings, lists and dicts.
 
-use minijinja::value::{Kwargs, ValueKind, from_args};
-use minijinja::{Error, ErrorKind, FormatStyle, State, Value, format_filter};
+use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
+use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
 
-use super::budget::{Stop, charge, charge_new};
+use super::budget::{charge, charge_new, check_size};
+use super::format;
 use super::text::{is_space, str_of};
 use super::values::{List, adopt, freeze, list, weight};
 
@@ -128,7 +129,10 @@ fn string(
             let (items,): (&Value,) = from_args(args)?;
             join(state, items.try_iter()?, text)
         }
-        "format" => format_text(state, FormatStyle::StrFormat, text, args),
+        "format" => {
+            let (positional, named): (Rest<Value>, Kwargs) = from_args(args)?;
+            format::str_format(state, text, &positional, &named)
+        }
         "casefold" => Ok(Value::from(text.to_lowercase())),
         "isdecimal" => Ok(Value::from(
             !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()),
@@ -369,45 +373,8 @@ pub(crate) fn join(
             out.push_str(between);
         }
         out.push_str(&str_of(&item));
+        check_size(out.len() as u64)?;
     }
     charge_new(state, out.len() as u64)?;
     Ok(Value::from(out))
-}
-
-/// The widths and precisions that a format may ask for, in digits.
-const MAX_FORMAT_DIGITS: usize = 4;
-
-/// Formats `args` into `form`; a width of more than four digits is refused.
-pub(crate) fn format_text(
-    state: &State,
-    style: FormatStyle,
-    form: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
-    let mut run = 0;
-    for byte in form.bytes() {
-        run = if byte.is_ascii_digit() { run + 1 } else { 0 };
-        if run > MAX_FORMAT_DIGITS || (byte == b'*' && matches!(style, FormatStyle::Printf)) {
-            return Err(Stop::limit(
-                "a format asks for a width of more than four digits",
-            ));
-        }
-    }
-    let cost = args.iter().map(weight).fold(10_000, u64::saturating_add);
-    let places = form.matches(['%', '{']).count() as u64;
-    charge_new(
-        state,
-        (form.len() as u64).saturating_add(cost.saturating_mul(places)),
-    )?;
-    // What is not a number goes in as the text that Python gives it.
-    let args: Vec<Value> = args
-        .iter()
-        .map(|arg| match arg.kind() {
-            ValueKind::Number if arg.is_integer() => arg.clone(),
-            ValueKind::Map if arg.is_kwargs() => arg.clone(),
-            ValueKind::Number => arg.clone(),
-            _ => Value::from(str_of(arg).into_owned()),
-        })
-        .collect();
-    adopt(state, Value::from(format_filter(style, form, &args)?))
 }

@@ -13,6 +13,7 @@
 mod budget;
 pub(crate) mod clock;
 mod filters;
+mod format;
 mod guard;
 mod json;
 mod methods;

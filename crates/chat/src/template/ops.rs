@@ -7,10 +7,10 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use minijinja::value::{Object, ObjectRepr, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, FormatStyle, State, Value};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::budget::{charge, charge_new};
-use super::methods::format_text;
+use super::format;
 use super::text::str_of;
 use super::values::{Dict, NODE, adopt, dict, freeze, list, thaw, weight};
 
@@ -260,7 +260,7 @@ fn remainder(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
         } else {
             vec![b.clone()]
         };
-        return format_text(state, FormatStyle::Printf, form, &args);
+        return format::printf(state, form, &args);
     }
     if Number::of(b).is_some_and(|b| b.float() == 0.0) {
         return Err(invalid("division by zero"));
