@@ -317,3 +317,89 @@ impl Pairs for Bpe {
 fn key(left: u32, right: u32) -> u64 {
     u64::from(left) << 32 | u64::from(right)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const UNKNOWN: u32 = 0;
+
+    fn parts<'p>(texts: &[String], kinds: &'p [Kind]) -> Parts<'p> {
+        Parts {
+            start: Start::Chars,
+            texts: texts.iter().map(|t| Some(t.as_bytes().to_vec())).collect(),
+            kinds,
+            fallback: Fallback {
+                bytes: Box::new([NONE; 256]),
+                all_or_none: true,
+                unknown: Some(UNKNOWN),
+                fuse: false,
+            },
+            whole: &|_| false,
+        }
+    }
+
+    /// The rule as it is written, over strings: `rank` of two neighbours, lowest first, leftmost of equal ones.
+    fn by_the_rule(
+        word: &str,
+        texts: &[String],
+        rank: impl Fn(&str, &str) -> Option<u32>,
+    ) -> Vec<u32> {
+        let mut symbols: Vec<String> = word.chars().map(String::from).collect();
+        loop {
+            let pairs = symbols.windows(2).enumerate();
+            let best = pairs
+                .filter_map(|(i, pair)| Some((rank(&pair[0], &pair[1])?, i)))
+                .min();
+            let Some((_, i)) = best else {
+                break;
+            };
+            let right = symbols.remove(i + 1);
+            symbols[i].push_str(&right);
+        }
+        let id = |symbol: &String| texts.iter().position(|t| t == symbol);
+        symbols
+            .iter()
+            .map(|s| id(s).map_or(UNKNOWN, |id| id as u32))
+            .collect()
+    }
+
+    fn run(bpe: &Bpe, word: &str) -> Vec<u32> {
+        let mut out = Vec::new();
+        bpe.encode(word, &mut Scratch::default(), &mut out);
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn follows_the_rule(
+            texts in proptest::collection::btree_set("[ab▁é]{1,4}", 1..14),
+            merges in proptest::collection::vec(("[ab▁é]{1,2}", "[ab▁é]{1,2}"), 0..14),
+            ranks in proptest::collection::vec(0_u32..6, 16),
+            words in proptest::collection::vec("[ab▁éx]{0,90}", 1..4),
+        ) {
+            let texts: Vec<String> = ["<unk>".to_owned()].into_iter().chain(texts).collect();
+            let mut kinds = vec![Kind::Normal; texts.len()];
+            kinds[0] = Kind::Unknown;
+            let bytes = merges.iter().map(|(a, b)| Some((a.clone().into_bytes(), b.clone().into_bytes())));
+            let by_merges = Bpe::by_merges(parts(&texts, &kinds), bytes).unwrap();
+            let rank_list = ranks[..texts.len()].to_vec();
+            let by_rank = Bpe::by_rank(parts(&texts, &kinds), rank_list).unwrap();
+            // The second time, whole words are remembered.
+            for word in words.iter().chain(&words).chain(&texts[1..]).chain(&texts[1..]) {
+                let merge = |a: &str, b: &str| {
+                    merges.iter().position(|m| m.0 == a && m.1 == b).map(|i| i as u32)
+                };
+                prop_assert_eq!(run(&by_merges, word), by_the_rule(word, &texts, merge), "{}", word);
+                let whole = |a: &str, b: &str| {
+                    let both = format!("{a}{b}");
+                    texts.iter().position(|t| *t == both).map(|i| ranks[i])
+                };
+                prop_assert_eq!(run(&by_rank, word), by_the_rule(word, &texts, whole), "{}", word);
+            }
+        }
+    }
+}
