@@ -3,11 +3,15 @@
 //! [`Checkpoint`] is any of them seen as one thing. Every count, length and offset of a file is checked against
 //! the file's size before it is used, so a [`Tensor`] is always inside its file.
 
+#![deny(unsafe_code)]
+
 mod blocks;
 mod bytes;
 mod checkpoint;
+mod directory;
 mod error;
 mod gguf;
+mod json;
 #[allow(
     unsafe_code,
     reason = "mapping a file is the one thing here that the compiler cannot check"
@@ -28,7 +32,7 @@ pub use map::map_file;
 pub use metadata::{Array, Metadata, Text, Value};
 pub use safetensors::SafeTensors;
 pub use tensor::{Affine, Storage, Tensor};
-pub use writer::GgufWriter;
+pub use writer::{GgufBody, GgufWriter};
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

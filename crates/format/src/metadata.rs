@@ -64,11 +64,45 @@ impl Value {
         })
     }
 
+    /// GGUF's name of the value's type.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::U8(_) => "UINT8",
+            Self::I8(_) => "INT8",
+            Self::U16(_) => "UINT16",
+            Self::I16(_) => "INT16",
+            Self::U32(_) => "UINT32",
+            Self::I32(_) => "INT32",
+            Self::U64(_) => "UINT64",
+            Self::I64(_) => "INT64",
+            Self::F32(_) => "FLOAT32",
+            Self::F64(_) => "FLOAT64",
+            Self::Bool(_) => "BOOL",
+            Self::String(_) => "STRING",
+            Self::Array(_) => "ARRAY",
+        }
+    }
+
     /// The value as text, where it is UTF-8.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::String(bytes) => std::str::from_utf8(bytes).ok(),
             _ => None,
+        }
+    }
+}
+
+/// For messages: a number as it is, anything longer by its kind.
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::F32(n) => write!(f, "{n} (F32)"),
+            Self::F64(n) => write!(f, "{n} (F64)"),
+            Self::Bool(b) => write!(f, "{b} (BOOL)"),
+            other => match other.integer() {
+                Some(n) => write!(f, "{n} ({})", other.kind()),
+                None => write!(f, "of type {}", other.kind()),
+            },
         }
     }
 }
@@ -139,6 +173,14 @@ impl Metadata {
         }
     }
 
+    /// An array of truth values.
+    pub fn bools(&self, key: &str) -> Option<&[bool]> {
+        match self.get(key)? {
+            Value::Array(Array::Bool(list)) => Some(list),
+            _ => None,
+        }
+    }
+
     /// An array of integers of any width that fit.
     pub fn integers(&self, key: &str) -> Option<Vec<i64>> {
         let Value::Array(array) = self.get(key)? else {
@@ -158,6 +200,16 @@ impl Metadata {
             Array::I64(l) => l.clone(),
             _ => return None,
         })
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// All keys and values, in the order of the file.

@@ -132,33 +132,30 @@ fn tensor(label: &str, name: String, entry: &Entry, bytes: Bytes) -> Result<Tens
             ),
         )
     })?;
-    let total = entry
-        .shape
-        .iter()
-        .try_fold(width, |n, size| n.checked_mul(*size));
-    if total != Some(bytes.len() as u64) {
+    // A size of 0 must not hide others whose product overflows.
+    let possible = |sizes: &[u64]| {
+        let product = sizes
+            .iter()
+            .try_fold(width, |n, s| n.checked_mul((*s).max(1)));
+        product.is_some_and(|n| n <= isize::MAX as u64)
+    };
+    if !possible(&entry.shape) {
+        return Err(Error::invalid(
+            label,
+            format!("tensor '{name}' has impossible sizes {:?}", entry.shape),
+        ));
+    }
+    let shape: Vec<usize> = entry.shape.iter().map(|n| *n as usize).collect();
+    if shape.iter().product::<usize>() * width as usize != bytes.len() {
         return Err(Error::invalid(
             label,
             format!(
-                "tensor '{name}' of {:?} {} does not take {} bytes",
-                entry.shape,
+                "tensor '{name}' of {shape:?} {} does not take {} bytes",
                 entry.dtype,
                 bytes.len()
             ),
         ));
     }
-    // A size fits usize: their product with the width was just compared to a mapped length, or one of them is 0.
-    let shape = entry
-        .shape
-        .iter()
-        .map(|n| usize::try_from(*n))
-        .collect::<Result<_, _>>();
-    let shape = shape.map_err(|_| {
-        Error::invalid(
-            label,
-            format!("tensor '{name}' has impossible sizes {:?}", entry.shape),
-        )
-    })?;
     Ok(Tensor {
         name,
         shape,

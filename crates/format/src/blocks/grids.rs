@@ -1,61 +1,62 @@
 //! The lattice points of the IQ types, and their sign codes (format notes 2.8).
 //!
-//! The points are constants of the formats, found by search and not by a formula. They are kept as level codes,
-//! 20 KB, and spread out at first use.
+//! The points are constants of the formats, found by search and not by a formula. The files beside this one keep
+//! them as level codes in hexadecimal digits, one group of digits per point, most significant digit first; the
+//! compiler spreads them out.
 
-use std::sync::LazyLock;
+pub(super) static IQ1S: [[i8; 8]; 2048] =
+    spread(include_bytes!("grids/iq1s.hex"), 4, 2, &[-1, 0, 1]);
+pub(super) static IQ2XXS: [[i8; 8]; 256] =
+    spread(include_bytes!("grids/iq2xxs.hex"), 4, 2, &[8, 25, 43]);
+pub(super) static IQ2XS: [[i8; 8]; 512] =
+    spread(include_bytes!("grids/iq2xs.hex"), 4, 2, &[8, 25, 43]);
+pub(super) static IQ2S: [[i8; 8]; 1024] =
+    spread(include_bytes!("grids/iq2s.hex"), 4, 2, &[8, 25, 43]);
+pub(super) static IQ3XXS: [[i8; 4]; 256] = spread(
+    include_bytes!("grids/iq3xxs.hex"),
+    3,
+    3,
+    &[4, 12, 20, 28, 36, 44, 52, 62],
+);
+pub(super) static IQ3S: [[i8; 4]; 512] = spread(
+    include_bytes!("grids/iq3s.hex"),
+    3,
+    3,
+    &[1, 3, 5, 7, 9, 11, 13, 15],
+);
 
-use serde_json::Value;
-
-/// Grid points, `dim` signed bytes each.
-pub(super) struct Grids {
-    pub iq1s: Vec<[i8; 8]>,
-    pub iq2xxs: Vec<[i8; 8]>,
-    pub iq2xs: Vec<[i8; 8]>,
-    pub iq2s: Vec<[i8; 8]>,
-    pub iq3xxs: Vec<[i8; 4]>,
-    pub iq3s: Vec<[i8; 4]>,
-}
-
-pub(super) static GRIDS: LazyLock<Grids> = LazyLock::new(|| {
-    let file: Value =
-        serde_json::from_str(include_str!("iq_grids.json")).expect("the embedded grids are JSON");
-    Grids {
-        iq1s: spread(&file["iq1s_grid"]),
-        iq2xxs: spread(&file["iq2xxs_grid"]),
-        iq2xs: spread(&file["iq2xs_grid"]),
-        iq2s: spread(&file["iq2s_grid"]),
-        iq3xxs: spread(&file["iq3xxs_grid"]),
-        iq3s: spread(&file["iq3s_grid"]),
+/// `POINTS` groups of `digits` digits; coordinate `j` of a point is the level that bits `bits * j` and up name.
+const fn spread<const DIM: usize, const POINTS: usize>(
+    hex: &[u8],
+    digits: usize,
+    bits: usize,
+    levels: &[i8],
+) -> [[i8; DIM]; POINTS] {
+    let mut grid = [[0; DIM]; POINTS];
+    let (mut at, mut point) = (0, 0);
+    while point < POINTS {
+        let (mut code, mut read) = (0, 0);
+        while read < digits {
+            let digit = match hex[at] {
+                c @ b'0'..=b'9' => Some(c - b'0'),
+                c @ b'a'..=b'f' => Some(c - b'a' + 10),
+                _ => None,
+            };
+            if let Some(digit) = digit {
+                code = code << 4 | digit as usize;
+                read += 1;
+            }
+            at += 1;
+        }
+        let mut j = 0;
+        while j < DIM {
+            grid[point][j] = levels[(code >> (bits * j)) & ((1 << bits) - 1)];
+            j += 1;
+        }
+        point += 1;
     }
-});
-
-fn spread<const DIM: usize>(grid: &Value) -> Vec<[i8; DIM]> {
-    let number = |key: &str| {
-        grid[key]
-            .as_u64()
-            .expect("the embedded grids name their sizes") as usize
-    };
-    let levels: Vec<i8> = grid["levels"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_i64)
-        .map(|n| n as i8)
-        .collect();
-    let (bits, digits) = (number("bits_per_level"), number("hex_digits_per_entry"));
-    let hex = grid["hex"]
-        .as_str()
-        .expect("the embedded grids have codes")
-        .as_bytes();
-    let code = |text: &[u8]| {
-        text.iter().fold(0usize, |n, c| {
-            n << 4 | (*c as char).to_digit(16).unwrap_or(0) as usize
-        })
-    };
-    hex.chunks_exact(digits)
-        .map(|text| std::array::from_fn(|j| levels[(code(text) >> (bits * j)) & ((1 << bits) - 1)]))
-        .collect()
+    assert!(at + 1 == hex.len(), "one line feed ends the digits");
+    grid
 }
 
 /// Seven sign bits and the eighth that makes their number even.
@@ -64,7 +65,39 @@ pub(super) fn even_signs(code: u32) -> u8 {
     seven | ((seven.count_ones() as u8 & 1) << 7)
 }
 
-/// -1 where bit `j` of `signs` is set.
-pub(super) fn sign(signs: u8, j: usize) -> f32 {
-    if (signs >> j) & 1 == 1 { -1.0 } else { 1.0 }
+/// `value`, negated where bit `j` of `signs` is set. (A test of a bit and no shift, which loops can vectorise.)
+pub(super) fn signed(value: f32, signs: u8, j: usize) -> f32 {
+    let negative = u32::from(signs) & (1 << j) != 0;
+    f32::from_bits(value.to_bits() ^ if negative { 1 << 31 } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In every grid the points are distinct and ascend by their code, whose levels ascend too.
+    #[test]
+    fn points_ascend() {
+        fn ascends<const DIM: usize>(name: &str, grid: &[[i8; DIM]]) {
+            let code = |point: &[i8; DIM]| point.iter().rev().copied().collect::<Vec<_>>();
+            assert!(
+                grid.array_windows().all(|[a, b]| code(a) < code(b)),
+                "{name}"
+            );
+        }
+        ascends("IQ1_S", &IQ1S);
+        ascends("IQ2_XXS", &IQ2XXS);
+        ascends("IQ2_XS", &IQ2XS);
+        ascends("IQ2_S", &IQ2S);
+        ascends("IQ3_XXS", &IQ3XXS);
+        ascends("IQ3_S", &IQ3S);
+    }
+
+    #[test]
+    fn signs_are_even() {
+        for code in 0..128 {
+            assert_eq!(even_signs(code).count_ones() % 2, 0);
+            assert_eq!(u32::from(even_signs(code)) & 127, code);
+        }
+    }
 }

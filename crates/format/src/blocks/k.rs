@@ -2,9 +2,12 @@
 
 use super::{half, nibble};
 
-/// The 2-bit code of element `i`: planes of 32 bytes, four elements to a byte.
-fn plane(qs: &[u8], i: usize) -> u8 {
-    (qs[32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32))) & 3
+/// The 2-bit codes of sub-block `j` of 16 values: planes of 32 bytes hold four values to a byte, 32 apart.
+pub(super) fn plane(qs: &[u8], j: usize) -> impl Iterator<Item = u8> {
+    let shift = 2 * (j % 8 / 2);
+    qs[32 * (j / 8) + 16 * (j % 2)..][..16]
+        .iter()
+        .map(move |byte| (byte >> shift) & 3)
 }
 
 /// Scale and min of sub-block `j` of Q4_K and Q5_K, six bits each in twelve bytes.
@@ -23,8 +26,8 @@ pub(super) fn q2_k(b: &[u8], out: &mut [f32]) {
     let (d, dmin) = (half(b, 80), half(b, 82));
     for (j, out) in out.chunks_exact_mut(16).enumerate() {
         let (scale, min) = (d * f32::from(b[j] & 15), dmin * f32::from(b[j] >> 4));
-        for (k, out) in out.iter_mut().enumerate() {
-            *out = scale * f32::from(plane(&b[16..80], 16 * j + k)) - min;
+        for (out, q) in out.iter_mut().zip(plane(&b[16..80], j)) {
+            *out = scale * f32::from(q) - min;
         }
     }
 }
@@ -35,14 +38,11 @@ pub(super) fn q3_k(b: &[u8], out: &mut [f32]) {
         let low = nibble(scales[j % 8], j / 8);
         let high = (scales[8 + j % 4] >> (2 * (j / 4))) & 3;
         let scale = d * f32::from(i16::from(low | (high << 4)) - 32);
-        for (k, out) in out.iter_mut().enumerate() {
-            let i = 16 * j + k;
-            let below = if (mask[i % 32] >> (i / 32)) & 1 == 1 {
-                0
-            } else {
-                4
-            };
-            *out = scale * f32::from(i16::from(plane(&b[32..96], i)) - below);
+        let mask = &mask[16 * (j % 2)..][..16];
+        for ((out, q), mask) in out.iter_mut().zip(plane(&b[32..96], j)).zip(mask) {
+            // A set bit means "do not subtract 4".
+            let q = i16::from(q | ((mask >> (j / 2)) & 1) << 2) - 4;
+            *out = scale * f32::from(q);
         }
     }
 }
@@ -71,12 +71,16 @@ pub(super) fn q5_k(b: &[u8], out: &mut [f32]) {
 
 pub(super) fn q6_k(b: &[u8], out: &mut [f32]) {
     let d = half(b, 208);
-    for (i, out) in out.iter_mut().enumerate() {
-        let (n, g, l) = (i / 128, i % 128 / 32, i % 32);
-        let low = nibble(b[64 * n + 32 * (g % 2) + l], g / 2);
-        let high = (b[128 + 32 * n + l] >> (2 * g)) & 3;
-        let q = i16::from(low | (high << 4)) - 32;
-        *out = d * f32::from(b[192 + i / 16].cast_signed()) * f32::from(q);
+    for (j, out) in out.chunks_exact_mut(16).enumerate() {
+        // Sub-block j lies in half n; its plane g of 32 values has two sub-blocks.
+        let (n, g, first) = (j / 8, j % 8 / 2, 16 * (j % 2));
+        let scale = d * f32::from(b[192 + j].cast_signed());
+        let low = &b[64 * n + 32 * (g % 2) + first..][..16];
+        let high = &b[128 + 32 * n + first..][..16];
+        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            let q = nibble(*low, g / 2) | ((high >> (2 * g)) & 3) << 4;
+            *out = scale * f32::from(i16::from(q) - 32);
+        }
     }
 }
 

@@ -197,7 +197,7 @@ impl BlockType {
 
 /// The f16 at byte `at`.
 fn half(block: &[u8], at: usize) -> f32 {
-    half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+    plain::half_to_f32(u16_at(block, at))
 }
 
 fn u16_at(block: &[u8], at: usize) -> u16 {
@@ -215,8 +215,10 @@ fn nibble(byte: u8, high: usize) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::{SafeTensors, map_file};
+    use crate::{SafeTensors, Storage, Tensor, map_file};
 
     #[test]
     fn a_type_is_its_own_index() {
@@ -230,44 +232,93 @@ mod tests {
         }
     }
 
-    /// Every file of `dir` holds blocks and the values that ggml gives for them.
-    fn check(dir: &std::path::Path) -> usize {
-        let mut seen = 0;
-        for block in BlockType::all() {
-            let path = dir.join(format!("{}.safetensors", block.name()));
-            if !path.exists() {
-                continue;
-            }
-            let file = SafeTensors::from_bytes(map_file(&path).unwrap(), block.name()).unwrap();
-            let blocks = file.tensor("blocks").unwrap();
-            let want = file.tensor("values").unwrap().to_f32();
-            let crate::Storage::Blocks { bytes, .. } = &blocks.storage else {
-                panic!("plain bytes")
-            };
-            assert_eq!(blocks.columns(), block.block_bytes(), "{}", block.name());
-            let mut got = vec![0.0; want.len()];
-            block.dequantize(bytes, &mut got);
-            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-                assert_eq!(
-                    got.to_bits(),
-                    want.to_bits(),
-                    "{} value {i}: {got} and not {want}",
-                    block.name()
-                );
-            }
-            seen += 1;
+    /// Compares with what ggml's C code gives for the same blocks, to the last bit.
+    fn check(block: BlockType, blocks: &Tensor, values: &Tensor) {
+        let Storage::Blocks { bytes, .. } = &blocks.storage else {
+            panic!("plain bytes")
+        };
+        assert_eq!(blocks.columns(), block.block_bytes(), "{}", block.name());
+        let want = values.to_f32();
+        let mut got = vec![0.0; want.len()];
+        block.dequantize(bytes, &mut got);
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            let name = block.name();
+            assert_eq!(
+                got.to_bits(),
+                want.to_bits(),
+                "{name} value {i}: {got} and not {want}"
+            );
         }
-        seen
     }
 
+    fn open(path: &Path) -> SafeTensors {
+        SafeTensors::from_bytes(map_file(path).unwrap(), &path.display().to_string()).unwrap()
+    }
+
+    /// Three blocks of every type.
     #[test]
     fn values_are_those_of_the_reference() {
-        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../../shared/conformance/dequant");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let file = open(&root.join("testdata/dequant.safetensors"));
+        let mut seen = 0;
+        for block in BlockType::all() {
+            let part = |kind: &str| file.tensor(&format!("{}.{kind}", block.name()));
+            if let (Some(blocks), Some(values)) = (part("blocks"), part("values")) {
+                check(block, blocks, values);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 25);
+    }
+
+    /// All blocks of the conformance data.
+    #[test]
+    fn values_are_those_of_the_reference_in_full() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/dequant");
         if !dir.exists() {
             println!("skipped: no ../shared");
             return;
         }
-        assert_eq!(check(&dir), 25);
+        let mut seen = 0;
+        for block in BlockType::all() {
+            let path = dir.join(format!("{}.safetensors", block.name()));
+            if path.exists() {
+                let file = open(&path);
+                check(
+                    block,
+                    file.tensor("blocks").unwrap(),
+                    file.tensor("values").unwrap(),
+                );
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 25);
+    }
+
+    /// Types that the conformance data lacks.
+    #[test]
+    fn plain_types_and_q8_k() {
+        let mut block = 0.5f32.to_le_bytes().to_vec();
+        block.extend((0..256).map(|i| (i - 128) as u8));
+        block.extend([0; 32]);
+        let mut out = [0.0; 256];
+        BlockType::Q8K.dequantize(&block, &mut out);
+        let want: [f32; 256] = std::array::from_fn(|i| (i as f32 - 128.0) * 0.5);
+        assert_eq!(out, want);
+        let cases: [(BlockType, &[u8], f32); 8] = [
+            (BlockType::F32, &(-1.5f32).to_le_bytes(), -1.5),
+            (BlockType::F64, &0.1f64.to_le_bytes(), 0.1),
+            (BlockType::F16, &[0x00, 0xBC], -1.0),
+            (BlockType::BF16, &[0x80, 0x3F], 1.0),
+            (BlockType::I8, &[0xFE], -2.0),
+            (BlockType::I16, &(-300i16).to_le_bytes(), -300.0),
+            (BlockType::I32, &70_000i32.to_le_bytes(), 70_000.0),
+            (BlockType::I64, &(-9i64).to_le_bytes(), -9.0),
+        ];
+        for (block, bytes, want) in cases {
+            let mut out = [0.0];
+            block.dequantize(bytes, &mut out);
+            assert_eq!(out, [want], "{}", block.name());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Types of one scale per 16 to 256 values without super-blocks (format notes 2.3, 2.5, 2.7).
 
-use super::{half, nibble, u32_at};
+use super::{grids::signed, half, k::plane, nibble, u32_at};
 
 /// The levels of IQ4_NL and IQ4_XS.
 pub(super) const NONLINEAR: [i8; 16] = [
@@ -11,10 +11,16 @@ pub(super) const NONLINEAR: [i8; 16] = [
 const FP4_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// Element `i` of 32 lies in byte `i % 16`, low nibbles first.
-fn nibbles(qs: &[u8], out: &mut [f32], value: impl Fn(usize, u8) -> f32) {
-    for i in 0..16 {
-        out[i] = value(i, qs[i] & 15);
-        out[i + 16] = value(i + 16, qs[i] >> 4);
+pub(super) fn nibbles(qs: &[u8], out: &mut [f32], value: impl Fn(usize, u8) -> f32) {
+    let (Some(qs), Some(out)) = (qs.first_chunk::<16>(), out.first_chunk_mut::<32>()) else {
+        unreachable!("blocks are whole")
+    };
+    let (low, high) = out.split_at_mut(16);
+    for (i, (out, q)) in low.iter_mut().zip(qs).enumerate() {
+        *out = value(i, q & 15);
+    }
+    for (i, (out, q)) in high.iter_mut().zip(qs).enumerate() {
+        *out = value(i + 16, q >> 4);
     }
 }
 
@@ -68,11 +74,12 @@ pub(super) fn mxfp4(b: &[u8], out: &mut [f32]) {
 }
 
 pub(super) fn nvfp4(b: &[u8], out: &mut [f32]) {
-    for s in 0..4 {
+    for (s, out) in out.chunks_exact_mut(16).enumerate() {
         let d = ue4m3(b[s]) * 0.5;
-        for k in 0..16 {
-            out[16 * s + k] =
-                f32::from(FP4_DOUBLED[usize::from(nibble(b[4 + 8 * s + k % 8], k / 8))]) * d;
+        for (high, out) in out.chunks_exact_mut(8).enumerate() {
+            for (out, q) in out.iter_mut().zip(&b[4 + 8 * s..][..8]) {
+                *out = f32::from(FP4_DOUBLED[usize::from(nibble(*q, high))]) * d;
+            }
         }
     }
 }
@@ -89,39 +96,43 @@ fn ue4m3(byte: u8) -> f32 {
 
 pub(super) fn tq2_0(b: &[u8], out: &mut [f32]) {
     let d = half(b, 64);
-    for (i, out) in out.iter_mut().enumerate() {
-        let q = (b[32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32))) & 3;
-        *out = f32::from(i16::from(q) - 1) * d;
+    for (j, out) in out.chunks_exact_mut(16).enumerate() {
+        for (out, q) in out.iter_mut().zip(plane(&b[..64], j)) {
+            *out = f32::from(i16::from(q) - 1) * d;
+        }
     }
 }
 
 pub(super) fn tq1_0(b: &[u8], out: &mut [f32]) {
     let d = half(b, 52);
-    for (i, out) in out.iter_mut().enumerate() {
-        let (byte, digit) = match i {
-            0..160 => (b[i % 32], i / 32),
-            160..240 => (b[32 + (i - 160) % 16], (i - 160) / 16),
-            _ => (b[48 + (i - 240) % 4], (i - 240) / 4),
-        };
-        let shifted = byte.wrapping_mul([1, 3, 9, 27, 81][digit]);
-        *out = f32::from(((u16::from(shifted) * 3) >> 8) as i16 - 1) * d;
+    // Bytes and the digits that they hold; digit n of all bytes of a part comes before digit n + 1 of any.
+    let mut rest = out;
+    for (part, digits) in [(0..32, 5), (32..48, 5), (48..52, 4)] {
+        for power in &[1u8, 3, 9, 27, 81][..digits] {
+            let (out, after) = rest.split_at_mut(part.len());
+            for (out, byte) in out.iter_mut().zip(&b[part.clone()]) {
+                let digit = (u16::from(byte.wrapping_mul(*power)) * 3) >> 8;
+                *out = f32::from(digit.cast_signed() - 1) * d;
+            }
+            rest = after;
+        }
     }
 }
 
 pub(super) fn q1_0(b: &[u8], out: &mut [f32]) {
     let d = half(b, 0);
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = if (b[2 + i / 8] >> (i % 8)) & 1 == 1 {
-            d
-        } else {
-            -d
-        };
+    for (out, byte) in out.as_chunks_mut::<8>().0.iter_mut().zip(&b[2..]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = signed(d, !byte, i);
+        }
     }
 }
 
 pub(super) fn q2_0(b: &[u8], out: &mut [f32]) {
     let d = half(b, 0);
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = f32::from(i16::from((b[2 + i / 4] >> (2 * (i % 4))) & 3) - 1) * d;
+    for (out, byte) in out.as_chunks_mut::<4>().0.iter_mut().zip(&b[2..]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = f32::from(i16::from((byte >> (2 * i)) & 3) - 1) * d;
+        }
     }
 }
