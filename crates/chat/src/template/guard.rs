@@ -2,7 +2,7 @@
 //!
 //! The engine's compiler is recursive over expressions and computes constants while it compiles,
 //! before any budget exists. So the text is scanned once: tags with absurdly many operators and
-//! constants that multiply to huge texts are refused. The same scan turns the generation tags
+//! constants that multiply to huge sequences are refused. The same scan turns the generation tags
 //! (they mark what is trained on and print nothing) into tags that the engine knows.
 
 use crate::error::{Error, Result};
@@ -15,6 +15,9 @@ const MAX_OPERATORS: usize = 1_000;
 const MAX_ELIF: usize = 1_000;
 /// The bytes that the constants of a template may grow to when they are multiplied out.
 const MAX_CONSTANT: u64 = 1 << 24;
+/// The bytes that may be copied to compute them: the compiler computes the constant part of an
+/// expression again at each operator.
+const MAX_COPIED: u64 = 1 << 32;
 
 /// The kinds of tag.
 #[derive(Clone, Copy, PartialEq)]
@@ -42,7 +45,7 @@ pub(super) fn prepare(source: &str) -> Result<String> {
     }
     let mut out = String::with_capacity(source.len());
     let mut elifs = 0;
-    let mut constants = 0u64;
+    let mut constants = Constants::default();
     let mut rest = source;
     while let Some((before, body, close, tag)) = next_tag(rest) {
         let after = before.len() + 2 + body.len();
@@ -71,14 +74,14 @@ pub(super) fn prepare(source: &str) -> Result<String> {
             }
             (_, name) => {
                 elifs += usize::from(name == "elif");
-                constants = constants.saturating_add(check_tag(body)?);
+                constants.add(check_tag(body)?);
                 out.push_str(body);
             }
         }
         if elifs > MAX_ELIF {
             return Err(limit(format!("it has more than {MAX_ELIF} elif branches")));
         }
-        if constants > MAX_CONSTANT {
+        if constants.bytes > MAX_CONSTANT || constants.copied > MAX_COPIED {
             return Err(limit(
                 "its constants multiply to a very large text".to_owned(),
             ));
@@ -160,11 +163,25 @@ fn raw_end(text: &str, mut from: usize) -> usize {
     text.len()
 }
 
-/// Counts the operators of a tag. Returns the bytes that its constants may multiply to: no sum or
-/// product of numbers is larger than their product with each taken as at least two.
-fn check_tag(body: &str) -> Result<u64> {
+/// What computing the constants of tags may cost.
+#[derive(Default)]
+struct Constants {
+    bytes: u64,
+    copied: u64,
+}
+
+impl Constants {
+    fn add(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.copied = self.copied.saturating_add(other.copied);
+    }
+}
+
+/// Counts the operators of a tag and bounds what its constants may cost: no sum or product of
+/// numbers is larger than their product with each taken as at least two.
+fn check_tag(body: &str) -> Result<Constants> {
     let bytes = body.as_bytes();
-    let (mut operators, mut stars, mut strings, mut powers) = (0, 0, false, false);
+    let (mut operators, mut stars, mut sequences, mut powers) = (0, 0, false, false);
     let mut product = 1u64;
     let mut at = 0;
     while at < bytes.len() {
@@ -172,12 +189,23 @@ fn check_tag(body: &str) -> Result<u64> {
             at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
         match bytes[at] {
             b'\'' | b'"' => {
-                strings = true;
+                sequences = true;
                 at = skip_string(bytes, at);
                 // Adjacent strings are joined, so a string counts as an operand.
                 operators +=
                     usize::from(bytes.get(at + 1).is_some_and(|&b| b == b'\'' || b == b'"'));
             }
+            b'~' => {
+                // Joins numbers to a text.
+                sequences = true;
+                operators += 1;
+            }
+            b'[' => {
+                sequences = true;
+                operators += 1;
+            }
+            // A list may be written in parentheses.
+            b',' => sequences = true,
             b'*' => {
                 powers |= bytes.get(at + 1) == Some(&b'*');
                 stars += 1;
@@ -192,8 +220,7 @@ fn check_tag(body: &str) -> Result<u64> {
                 product = product.saturating_mul(number.max(2));
                 at = end - 1;
             }
-            b'+' | b'-' | b'/' | b'%' | b'~' | b'|' | b'.' | b'[' | b'(' | b'{' | b'<' | b'>'
-            | b'=' | b'!' => {
+            b'+' | b'-' | b'/' | b'%' | b'|' | b'.' | b'(' | b'{' | b'<' | b'>' | b'=' | b'!' => {
                 operators += 1;
             }
             b'a' | b'o' | b'n' | b'i' | b'e' if begins_word => {
@@ -214,13 +241,17 @@ fn check_tag(body: &str) -> Result<u64> {
             "a tag has {operators} operators, at most {MAX_OPERATORS} are read"
         )));
     }
-    if stars == 0 || !strings {
-        return Ok(0);
-    }
-    Ok(if powers {
-        u64::MAX
-    } else {
-        product.saturating_mul(body.len() as u64)
+    // Without multiplication no text grows beyond the tag's own length.
+    let factor = match (stars > 0 && sequences, powers) {
+        (false, _) => 1,
+        (true, false) => product,
+        (true, true) => u64::MAX,
+    };
+    let bytes = factor.saturating_mul(body.len() as u64);
+    let copied = bytes.saturating_mul((operators * operators) as u64);
+    Ok(Constants {
+        bytes: if factor == 1 { 0 } else { bytes },
+        copied: if sequences { copied } else { 0 },
     })
 }
 
@@ -269,6 +300,10 @@ mod tests {
             "{{ 'a' * 99999999 }}".to_owned(),
             "{{ 'a' * 9999 * 9999 }}".to_owned(),
             "{{ 'a' * 2 ** 26 }}".to_owned(),
+            "{{ [1] * 99999999 == [1] * 99999999 }}".to_owned(),
+            "{{ (1, 2) * 99999999 == 1 }}".to_owned(),
+            "{{ (6 ~ 6666666) * 66666666 }}".to_owned(),
+            format!("{{{{ '{}'{} }}}}", "a".repeat(500_000), " ~ 1".repeat(900)),
             "{{ 'aaaaaaaaaa' * 90000 }}".repeat(100),
             "x".repeat(MAX_SOURCE + 1),
         ];
