@@ -87,7 +87,7 @@ proptest::proptest! {
     fn any_text_comes_back(text in "(\\PC|[ \n\ta-z<|>▁'0-9]){0,60}") {
         static ALL: LazyLock<Vec<(String, Tokenizer, String, String)>> = LazyLock::new(vocabularies);
         // A vocabulary that writes spaces as U+2581 cannot tell that character from a space.
-        let reversible = |name: &str| !name.contains("bert") && !(spm(name) && text.contains('▁'));
+        let reversible = |name: &str| !(name.contains("bert") || spm(name) && text.contains('▁'));
         for (name, tokenizer, ..) in ALL.iter().filter(|v| reversible(&v.0)) {
             let ids = tokenizer.encode(&text, PLAIN);
             proptest::prop_assert_eq!(&tokenizer.decode(&ids, true), &text, "{}", name);
