@@ -41,45 +41,42 @@ impl Mirostat {
 
     /// Drops what is too surprising; shares are those of the survivors then.
     pub fn cut(&self, c: &mut Candidates, vocabulary: usize) {
-        c.softmax();
         match self.version {
             Version::One => {
                 c.sort_first(ESTIMATE);
                 let k = self.best_k(c, vocabulary);
-                c.sort_first(k);
-                c.truncate(k);
+                c.keep_largest(k);
             }
             Version::Two => {
+                c.softmax();
                 let least = (-self.mu).exp2();
-                c.sort_first(1);
-                let survivors = c
-                    .list
-                    .iter()
-                    .filter(|c| c.probability >= least)
-                    .count()
-                    .max(1);
-                c.sort_first(survivors);
-                c.truncate(survivors);
+                if c.list.iter().any(|c| c.probability >= least) {
+                    c.retain(|c| c.probability >= least);
+                } else {
+                    c.keep_largest(1);
+                }
             }
         }
         c.softmax();
     }
 
-    fn best_k(&self, c: &Candidates, vocabulary: usize) -> usize {
+    fn best_k(&self, c: &mut Candidates, vocabulary: usize) -> usize {
         let (mut tb, mut tt) = (0.0f64, 0.0f64);
         for (i, pair) in c.list.windows(2).take(ESTIMATE - 1).enumerate() {
             let t = ((i + 2) as f64 / (i + 1) as f64).ln();
-            tb += t * (f64::from(pair[0].probability) / f64::from(pair[1].probability)).ln();
+            // The logarithm of the quotient of their shares.
+            tb += t * (f64::from(pair[0].logit) - f64::from(pair[1].logit));
             tt += t * t;
         }
         let slope = tb / tt;
         let epsilon = slope - 1.0;
         let k = (epsilon * f64::from(self.mu).exp2() / (1.0 - (vocabulary as f64).powf(-epsilon)))
             .powf(1.0 / slope);
+        let all = c.len().max(1);
         if k.is_finite() {
-            (k as usize).clamp(1, c.len().max(1))
+            (k as usize).clamp(1, all)
         } else {
-            c.len().max(1)
+            all
         }
     }
 

@@ -3,16 +3,20 @@
 //! The chain and its defaults are llama.cpp's, so that settings mean what users of other programs expect. Random
 //! numbers are not: they come from a counter ([`random`]), so a seed gives one text on any number of threads.
 
+mod adaptive;
 mod candidates;
+mod logprobs;
 mod mirostat;
 mod random;
 mod repeat;
 mod settings;
 mod truncate;
 
+pub use adaptive::Adaptive;
 pub use candidates::{Candidate, Candidates};
+pub use logprobs::Logprobs;
 pub use mirostat::{Mirostat, Version};
-pub use repeat::Dry;
+pub use repeat::{Breakers, Dry, breakers};
 pub use settings::{Name, Settings, UnknownSampler, parse_order};
 
 use random::Purpose;
@@ -106,48 +110,62 @@ impl Sampler {
 pub struct Choice {
     /// The token.
     pub id: u32,
-    /// Its share among the survivors of the chain.
+    /// Its share in what it was drawn from: the survivors of the chain. [`Logprobs`] has the model's own.
     pub probability: f32,
+}
+
+/// What draws the token from the survivors, and its state.
+#[derive(Clone, Debug)]
+enum Selector {
+    Shares,
+    Mirostat(Mirostat),
+    Adaptive(Adaptive),
 }
 
 /// A request's samplers and their state.
 #[derive(Clone, Debug)]
 pub struct Chain {
     samplers: Vec<Sampler>,
-    mirostat: Option<Mirostat>,
+    selector: Selector,
     bias: Vec<(u32, f32)>,
     seed: u64,
     candidates: Candidates,
-    biased: Vec<f32>,
 }
 
 impl Chain {
-    /// The chain that `settings` describe; `breakers` are DRY's, as tokens.
+    /// The chain that `settings` describe; `breakers` are DRY's, as tokens (see [`breakers`]).
     pub fn new(settings: &Settings, breakers: Vec<Vec<u32>>, seed: u64) -> Self {
-        let mirostat = settings
-            .mirostat
-            .map(|version| Mirostat::new(version, settings.mirostat_tau, settings.mirostat_eta));
-        let samplers = match mirostat {
-            // Mirostat replaces all that would cut the distribution before it.
-            Some(_) => vec![settings.sampler(Name::Temperature, Vec::new())],
-            None => settings
-                .samplers
-                .iter()
-                .map(|name| settings.sampler(*name, breakers.clone()))
-                .collect(),
+        let selector = match settings.mirostat {
+            Some(version) => Selector::Mirostat(Mirostat::new(
+                version,
+                settings.mirostat_tau,
+                settings.mirostat_eta,
+            )),
+            None if settings.samplers.contains(&Name::AdaptiveP) => Selector::Adaptive(
+                Adaptive::new(settings.adaptive_target, settings.adaptive_decay),
+            ),
+            None => Selector::Shares,
         };
+        let order: &[Name] = match selector {
+            // Mirostat replaces all that would cut the distribution before it.
+            Selector::Mirostat(_) => &[Name::Temperature],
+            _ => &settings.samplers,
+        };
+        let breakers = Breakers::from(breakers);
+        let samplers = order
+            .iter()
+            .filter_map(|name| settings.sampler(*name, &breakers))
+            .collect();
         Self {
             samplers,
-            mirostat,
+            selector,
             bias: settings.logit_bias.clone(),
             seed,
             candidates: Candidates::default(),
-            biased: Vec::new(),
         }
     }
 
-    /// Chooses the token that follows `history`, which includes the prompt. `allowed` has a bit per token, the lowest
-    /// of the first word being token 0; none allows all.
+    /// Chooses the token that follows `history`, which includes the prompt. `allowed` is as for [`Candidates::new`].
     ///
     /// `None` where no token is possible: all are forbidden, or no logit is a number.
     pub fn sample(
@@ -156,64 +174,51 @@ impl Chain {
         history: &[u32],
         allowed: Option<&[u32]>,
     ) -> Option<Choice> {
-        self.biased.clear();
-        self.biased.extend_from_slice(logits);
-        for (id, bias) in &self.bias {
-            if let Some(logit) = self.biased.get_mut(*id as usize) {
-                *logit += bias;
-            }
-        }
-        if let Some(allowed) = allowed {
-            for (id, logit) in self.biased.iter_mut().enumerate() {
-                if allowed
-                    .get(id / 32)
-                    .is_none_or(|word| word >> (id % 32) & 1 == 0)
-                {
-                    *logit = f32::NEG_INFINITY;
-                }
-            }
-        }
+        self.sample_at(history.len() as u64, logits, history, allowed)
+    }
+
+    /// The same where `history` is not all of the text before: its random numbers are those of `position`, which
+    /// should not come twice in a text.
+    pub fn sample_at(
+        &mut self,
+        position: u64,
+        logits: &[f32],
+        history: &[u32],
+        allowed: Option<&[u32]>,
+    ) -> Option<Choice> {
         let c = &mut self.candidates;
-        c.fill(&self.biased);
+        c.fill(logits, allowed);
+        c.bias(&self.bias);
         let place = Place {
             seed: self.seed,
-            position: history.len() as u64,
+            position,
         };
-        self.samplers
-            .iter()
-            .for_each(|sampler| sampler.apply(c, history, place));
-        match &self.mirostat {
-            Some(mirostat) => mirostat.cut(c, logits.len()),
-            None => c.softmax(),
+        for sampler in &self.samplers {
+            sampler.apply(c, history, place);
         }
-        let chosen = c.at(random::uniform(place.seed, place.position, Purpose::Token))?;
-        if let Some(mirostat) = &mut self.mirostat {
-            mirostat.chosen(chosen.probability);
+        match &self.selector {
+            Selector::Shares => c.softmax(),
+            Selector::Mirostat(mirostat) => mirostat.cut(c, logits.len()),
+            Selector::Adaptive(adaptive) => adaptive.prefer(c),
+        }
+        let chosen = c.draw(random::uniform(self.seed, position, Purpose::Token))?;
+        match &mut self.selector {
+            Selector::Shares => {}
+            Selector::Mirostat(mirostat) => mirostat.chosen(chosen.probability),
+            Selector::Adaptive(adaptive) => adaptive.chosen(c.share(chosen.logit)),
         }
         Some(Choice {
             id: chosen.id,
             probability: chosen.probability,
         })
     }
-}
 
-/// The `n` most likely tokens by the raw logits, with the logarithms of their shares of the whole vocabulary.
-pub fn top_logprobs(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
-    let mut candidates = Candidates::default();
-    candidates.fill(logits);
-    candidates.sort_first(n.max(1));
-    let max = candidates.max();
-    let sum: f64 = candidates
-        .list
-        .iter()
-        .map(|c| f64::from((c.logit - max).exp()))
-        .sum();
-    candidates
-        .list
-        .iter()
-        .take(n)
-        .map(|c| (c.id, (f64::from(c.logit - max) - sum.ln()) as f32))
-        .collect()
+    /// What the last token was drawn from: the `n` largest logits, in order, with the shares they were drawn by.
+    pub fn drawn_from(&mut self, n: usize) -> &[Candidate] {
+        self.candidates.sort_first(n);
+        let survivors = self.candidates.survivors();
+        &survivors[..n.min(survivors.len())]
+    }
 }
 
 #[cfg(test)]

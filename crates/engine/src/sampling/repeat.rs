@@ -1,6 +1,6 @@
 //! Samplers against repetition: penalties on tokens that occurred, and DRY on sequences.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::candidates::Candidates;
 
@@ -21,7 +21,7 @@ pub(super) fn penalties(
     tail(history, last_n)
         .iter()
         .for_each(|id| *counts.entry(*id).or_default() += 1);
-    change(c, &counts, |logit, count| {
+    c.change(&counts, |logit, count| {
         let scaled = if logit <= 0.0 {
             logit * repeat
         } else {
@@ -43,7 +43,82 @@ pub struct Dry {
     /// Tokens that are looked at.
     pub last_n: usize,
     /// Sequences that no repetition may span.
-    pub breakers: Vec<Vec<u32>>,
+    pub breakers: Breakers,
+}
+
+/// Sequences of tokens that no repetition may span: first tokens, each with what may follow it, longest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Breakers(Arc<HashMap<u32, Vec<Vec<u32>>>>);
+
+impl From<Vec<Vec<u32>>> for Breakers {
+    fn from(sequences: Vec<Vec<u32>>) -> Self {
+        let mut heads: HashMap<u32, Vec<Vec<u32>>> = HashMap::new();
+        for sequence in sequences {
+            if let [head, tail @ ..] = sequence.as_slice() {
+                heads.entry(*head).or_default().push(tail.to_vec());
+            }
+        }
+        for tails in heads.values_mut() {
+            tails.sort_by_key(|tail| std::cmp::Reverse(tail.len()));
+            tails.dedup();
+        }
+        Self(Arc::new(heads))
+    }
+}
+
+impl Breakers {
+    /// Tokens of the longest one that `text` begins with.
+    fn at(&self, text: &[u32]) -> Option<usize> {
+        let (head, rest) = text.split_first()?;
+        let tails = self.0.get(head)?;
+        let tail = tails.iter().find(|tail| rest.starts_with(tail))?;
+        Some(1 + tail.len())
+    }
+
+    /// Is the token one by itself?
+    fn is_one(&self, id: u32) -> bool {
+        let tails = self.0.get(&id);
+        tails.is_some_and(|tails| tails.last().is_some_and(Vec::is_empty))
+    }
+}
+
+/// Most bytes of a breaker that count, and most tokens after its first.
+const BREAKER_BYTES: usize = 40;
+const BREAKER_TAIL: usize = 20;
+
+/// The tokens of DRY's breakers. A token that contains a breaker is one; a token that ends with the beginning of a
+/// breaker is one with the tokens of the rest after it. `pieces` are the bytes of all tokens in the order of their ids,
+/// `encode` gives the tokens of a text without special ones.
+pub fn breakers<'p>(
+    texts: &[String],
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+    encode: impl Fn(&str) -> Vec<u32>,
+) -> Vec<Vec<u32>> {
+    // Each beginning of a breaker, with the tokens of its rest: none for the whole.
+    let mut wholes = Vec::new();
+    let mut beginnings = Vec::new();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        let text = &text[..text.floor_char_boundary(BREAKER_BYTES)];
+        wholes.push(text.as_bytes());
+        for (at, _) in text.char_indices().skip(1) {
+            let (beginning, rest) = text.split_at(at);
+            let mut tail = encode(rest);
+            tail.truncate(BREAKER_TAIL);
+            beginnings.push((beginning.as_bytes(), tail));
+        }
+    }
+    let contains = |piece: &[u8], text: &[u8]| piece.windows(text.len()).any(|w| w == text);
+    let mut found = Vec::new();
+    for (id, piece) in (0u32..).zip(pieces) {
+        if wholes.iter().any(|whole| contains(piece, whole)) {
+            found.push(vec![id]);
+        }
+        let ends = beginnings
+            .iter()
+            .filter(|(beginning, _)| piece.ends_with(beginning));
+        found.extend(ends.map(|(_, tail)| [&[id], tail.as_slice()].concat()));
+    }
+    found
 }
 
 impl Dry {
@@ -66,14 +141,14 @@ impl Dry {
                 *entry = (*entry).max(length as u32);
             }
         }
-        longest.retain(|id, _| !self.breakers.iter().any(|b| b == &[*id]));
+        longest.retain(|id, _| !self.breakers.is_one(*id));
         // The power stays a finite f32.
         let highest = if self.base > 1.0 {
             f32::MAX.ln() / self.base.ln()
         } else {
             f32::MAX
         };
-        change(c, &longest, |logit, length| {
+        c.change(&longest, |logit, length| {
             let exponent = ((length as usize - self.allowed_length) as f32).min(highest);
             logit - self.multiplier * self.base.powf(exponent)
         });
@@ -82,18 +157,11 @@ impl Dry {
     /// Tokens since the newest breaker.
     fn limit(&self, history: &[u32]) -> usize {
         let end = history.len();
-        (0..end)
-            .find_map(|back| {
-                let rest = &history[end - 1 - back..];
-                let longest = self
-                    .breakers
-                    .iter()
-                    .filter(|b| !b.is_empty() && rest.starts_with(b))
-                    .map(Vec::len)
-                    .max()?;
-                Some(back + 1 - longest)
-            })
-            .unwrap_or(end)
+        let newest = (0..end).find_map(|back| {
+            let length = self.breakers.at(&history[end - 1 - back..])?;
+            Some(back + 1 - length)
+        });
+        newest.unwrap_or(end)
     }
 }
 
@@ -121,16 +189,4 @@ fn common_prefixes(text: &[u32]) -> Vec<usize> {
         }
     }
     z
-}
-
-fn change(c: &mut Candidates, marked: &HashMap<u32, u32>, to: impl Fn(f32, u32) -> f32) {
-    if marked.is_empty() {
-        return;
-    }
-    for candidate in &mut c.list {
-        if let Some(mark) = marked.get(&candidate.id) {
-            candidate.logit = to(candidate.logit, *mark).clamp(f32::MIN, f32::MAX);
-        }
-    }
-    c.disordered();
 }

@@ -1,6 +1,6 @@
 //! What a user may set of a chain, with llama.cpp's names and defaults.
 
-use super::{Dry, Sampler, Version};
+use super::{Breakers, Dry, Sampler, Version};
 
 /// A sampler's name in an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -17,10 +17,25 @@ pub enum Name {
     MinP,
     Xtc,
     Temperature,
+    /// Chooses the token, at the end of the chain wherever it is named.
+    AdaptiveP,
 }
 
+/// Those that run where no order is set.
+const DEFAULT_ORDER: [Name; 9] = [
+    Name::Penalties,
+    Name::Dry,
+    Name::TopNSigma,
+    Name::TopK,
+    Name::Typical,
+    Name::TopP,
+    Name::MinP,
+    Name::Xtc,
+    Name::Temperature,
+];
+
 /// Names, the canonical one first, and the letter of the short form.
-const NAMES: [(Name, char, &[&str]); 9] = [
+const NAMES: [(Name, char, &[&str]); 10] = [
     (Name::Penalties, 'e', &["penalties"]),
     (Name::Dry, 'd', &["dry"]),
     (Name::TopNSigma, 's', &["top_n_sigma", "topnsigma"]),
@@ -30,12 +45,13 @@ const NAMES: [(Name, char, &[&str]); 9] = [
     (Name::MinP, 'm', &["min_p", "minp"]),
     (Name::Xtc, 'x', &["xtc"]),
     (Name::Temperature, 't', &["temperature", "temp"]),
+    (Name::AdaptiveP, 'a', &["adaptive_p", "adaptivep"]),
 ];
 
 /// A name that is none of a sampler.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no sampler; expected some of penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc, temperature, with ';' between, or letters of edskypmxt"
+    "'{0}' is no sampler; expected some of penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc, temperature, adaptive_p, with ';' between, or letters of edskypmxta"
 )]
 pub struct UnknownSampler(String);
 
@@ -128,6 +144,10 @@ pub struct Settings {
     pub mirostat_tau: f32,
     /// How fast mirostat follows.
     pub mirostat_eta: f32,
+    /// Share that adaptive-p keeps the chosen tokens near; negative is off.
+    pub adaptive_target: f32,
+    /// How much of the past adaptive-p remembers, 0 to 0.99.
+    pub adaptive_decay: f32,
     /// Added to the logits of tokens.
     pub logit_bias: Vec<(u32, f32)>,
 }
@@ -135,7 +155,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            samplers: NAMES.iter().map(|(name, ..)| *name).collect(),
+            samplers: DEFAULT_ORDER.to_vec(),
             temperature: 0.8,
             dynatemp_range: 0.0,
             dynatemp_exponent: 1.0,
@@ -159,16 +179,18 @@ impl Default for Settings {
             mirostat: None,
             mirostat_tau: 5.0,
             mirostat_eta: 0.1,
+            adaptive_target: -1.0,
+            adaptive_decay: 0.9,
             logit_bias: Vec::new(),
         }
     }
 }
 
 impl Settings {
-    /// The sampler of a name with these settings.
-    pub(super) fn sampler(&self, name: Name, breakers: Vec<Vec<u32>>) -> Sampler {
+    /// The sampler of a name with these settings; none for what chooses instead.
+    pub(super) fn sampler(&self, name: Name, breakers: &Breakers) -> Option<Sampler> {
         let min_keep = self.min_keep;
-        match name {
+        Some(match name {
             Name::Penalties => Sampler::Penalties {
                 last_n: self.repeat_last_n,
                 repeat: self.repeat_penalty,
@@ -180,7 +202,7 @@ impl Settings {
                 base: self.dry_base,
                 allowed_length: self.dry_allowed_length,
                 last_n: self.dry_penalty_last_n,
-                breakers,
+                breakers: breakers.clone(),
             }),
             Name::TopNSigma => Sampler::TopNSigma(self.top_n_sigma),
             Name::TopK => Sampler::TopK(self.top_k),
@@ -206,6 +228,7 @@ impl Settings {
                 range: self.dynatemp_range,
                 exponent: self.dynatemp_exponent,
             },
-        }
+            Name::AdaptiveP => return None,
+        })
     }
 }
