@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,11 +33,11 @@ class Terminal:
                 return match.group(0)
             left = end - time.monotonic()
             if left < 0 or not select.select([self.fd], [], [], left)[0]:
-                sys.exit(f"no {pattern!r} within {seconds} s; seen: {self.seen!r}")
+                sys.exit(f"no {pattern!r} within {seconds} s; seen: {self.seen[-500:]!r}")
             try:
                 self.seen += os.read(self.fd, 65536).decode(errors="replace")
             except OSError:
-                sys.exit(f"the program ended before {pattern!r}; seen: {self.seen!r}")
+                sys.exit(f"the program ended before {pattern!r}; seen: {self.seen[-500:]!r}")
 
     def line(self, text):
         """Waits for the prompt and types a line."""
@@ -46,6 +47,36 @@ class Terminal:
 
     def finish(self):
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def full_disk(hearth, home):
+    """Saving over a conversation on a disk without room leaves the old one; True where such a disk could be made."""
+    disk = os.path.join(home, "disk")
+    os.mkdir(disk)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], capture_output=True).returncode != 0:
+        print("skipped: no small disk can be mounted here")
+        return False
+    try:
+        saved = os.path.join(disk, "chat.json")
+        with open(saved, "w") as file:
+            file.write("old")
+        with open(os.path.join(disk, "filler"), "w") as file:
+            file.write("x" * 8192)
+        chat = Terminal([hearth, "run", "-n", "2"], home)
+        large = os.path.join(home, "large.json")
+        with open(large, "w") as file:
+            json.dump([{"role": "user", "content": "word " * 4000}], file)
+        chat.line(f"/load {large}")
+        chat.expect("1 messages")
+        chat.line(f"/save {saved}")
+        chat.expect("was not saved.*No space left")
+        chat.line("/bye")
+        assert chat.finish() == 0
+        assert open(saved).read() == "old", "the old file is whole"
+        assert sorted(os.listdir(disk)) == ["chat.json", "filler"], "nothing half-written is left"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    return True
 
 
 def main():
@@ -81,7 +112,9 @@ def main():
         messages = json.load(open(saved))
         assert messages[0] == {"role": "user", "content": "first\nsecond"}, messages
         assert open(os.path.join(home, "hearth", "history")).read().count("/help") == 1
-    print("1 passed, 0 failed")
+    with tempfile.TemporaryDirectory() as home:
+        full = full_disk(hearth, home)
+    print(f"{1 + full} passed, 0 failed, {int(not full)} skipped")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use hearth_format::{Bytes, Gguf, GgufWriter, Metadata, Storage, Tensor, Value as Setting};
+use hearth_format::{Array, Bytes, Gguf, GgufWriter, Metadata, Storage, Tensor, Value as Setting};
 
 use serde_json::Value;
 
@@ -419,10 +419,11 @@ fn tokenize_prints_ids() {
     );
 }
 
+const BARD: &[u8] = include_bytes!("../assets/bard.gguf");
+
 /// Bard with some keys changed.
 fn changed(change: &[(&str, Setting)]) -> Vec<u8> {
-    let bard = include_bytes!("../assets/bard.gguf");
-    let file = Gguf::from_bytes(Bytes::new(bard.as_slice()), "bard").unwrap();
+    let file = Gguf::from_bytes(Bytes::new(BARD), "bard").unwrap();
     let mut metadata = Metadata::default();
     for (key, value) in file.metadata().iter() {
         let value = change
@@ -484,8 +485,25 @@ fn bad_prompts_and_models_are_refused_in_one_line() {
         &[("llama.block_count", Setting::U32(1_000_000_000))],
     );
     let family = file("family.gguf", &[("general.architecture", text("abacus"))]);
+    // One token more than the embedding has rows.
+    let bard = Gguf::from_bytes(Bytes::new(BARD), "bard").unwrap();
+    let mut tokens = bard
+        .metadata()
+        .strings("tokenizer.ggml.tokens")
+        .unwrap()
+        .to_vec();
+    tokens.push(b"one too many".as_slice().into());
+    let kinds = Setting::Array(Array::I32(vec![1; tokens.len()]));
+    let tokens = Setting::Array(Array::String(tokens));
+    let vocabulary = file(
+        "vocabulary.gguf",
+        &[
+            ("tokenizer.ggml.tokens", tokens),
+            ("tokenizer.ggml.token_type", kinds),
+        ],
+    );
     let long = "word ".repeat(3000);
-    let cases: [(&[&str], &[u8], &str); 16] = [
+    let cases: [(&[&str], &[u8], &str); 17] = [
         (&["run", "bard"], b"", "no prompt"),
         (&["run", "bard"], b"ab\xff", "byte 2"),
         (&["tokenize", "bard"], b"\xff", "not UTF-8"),
@@ -514,6 +532,11 @@ fn bad_prompts_and_models_are_refused_in_one_line() {
         (&["run", &model, "a"], b"", "abacus"),
         (&["run", &heads, "a"], b"", "head_count"),
         (&["run", &layers, "a"], b"", "block_count"),
+        (
+            &["run", &vocabulary, "a"],
+            b"",
+            "4097 tokens, the embedding only 4096 rows",
+        ),
     ];
     for (arguments, input, want) in cases {
         let output = piped(arguments, input);
