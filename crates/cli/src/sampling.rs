@@ -77,6 +77,12 @@ pub(crate) struct Flags {
     /// How fast it follows
     #[arg(long, value_name = "RATE")]
     mirostat_eta: Option<f32>,
+    /// Prefer tokens near this share, where the order has adaptive_p; negative is off
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    adaptive_target: Option<f32>,
+    /// How long it remembers, from 0 to 0.99
+    #[arg(long, value_name = "RATE")]
+    adaptive_decay: Option<f32>,
     /// Add to a token's logit, as ID=BIAS; may be repeated
     #[arg(long, value_name = "ID=BIAS", value_parser = bias)]
     logit_bias: Vec<(u32, f32)>,
@@ -122,7 +128,9 @@ impl Flags {
             dry_penalty_last_n,
             dry_sequence_breakers,
             mirostat_tau,
-            mirostat_eta
+            mirostat_eta,
+            adaptive_target,
+            adaptive_decay
         );
         if let Some(version) = &self.mirostat {
             set(s, "mirostat", version)?;
@@ -182,6 +190,8 @@ fn check(s: &Settings) -> Result<()> {
         ("dry_base", s.dry_base),
         ("mirostat_tau", s.mirostat_tau),
         ("mirostat_eta", s.mirostat_eta),
+        ("adaptive_target", s.adaptive_target),
+        ("adaptive_decay", s.adaptive_decay),
     ];
     if let Some((name, value)) = finite.into_iter().find(|(_, value)| !value.is_finite()) {
         bail!("{name} is {value}, expected a number");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use hearth_chat::{Message, Request, SpecialTokens, Template, fallback};
 use hearth_engine::{
     Engine, Event, Generation, Limits, Outcome, Sequence,
-    sampling::{Chain, Settings},
+    sampling::{self, Chain, Settings},
 };
 use hearth_format::{Checkpoint, Source};
 use hearth_tokenizer::{EncodeOptions, Tokenizer};
@@ -196,22 +196,19 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     ids
 }
 
-/// DRY's breakers as tokens: each token that contains one, since a vocabulary has many with a line break.
+/// DRY's breakers as tokens.
 fn breakers(tokenizer: &Tokenizer, settings: &Settings) -> Vec<Vec<u32>> {
     if settings.dry_multiplier == 0.0 {
         return Vec::new();
     }
-    let contains = |id: &u32| {
-        let text = String::from_utf8_lossy(tokenizer.token_bytes(*id));
-        settings
-            .dry_sequence_breakers
-            .iter()
-            .any(|breaker| !breaker.is_empty() && text.contains(breaker.as_str()))
+    let pieces = (0..tokenizer.vocab_len() as u32).map(|id| tokenizer.token_bytes(id));
+    let plain = EncodeOptions {
+        add_special: false,
+        parse_special: false,
     };
-    (0..tokenizer.vocab_len() as u32)
-        .filter(contains)
-        .map(|id| vec![id])
-        .collect()
+    sampling::breakers(&settings.dry_sequence_breakers, pieces, |text| {
+        tokenizer.encode(text, plain)
+    })
 }
 
 fn special_tokens(tokenizer: &Tokenizer) -> SpecialTokens {
