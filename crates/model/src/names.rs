@@ -27,7 +27,6 @@ const LAYER: Table = &[
     ("ffn_gate_exps", "mlp.experts.{}.gate_proj"),
     ("ffn_up_exps", "mlp.experts.{}.up_proj"),
     ("ffn_down_exps", "mlp.experts.{}.down_proj"),
-    ("ffn_gate_up_exps", "mlp.experts.gate_up_proj"),
 ];
 
 /// Weights outside the layers.
@@ -81,13 +80,7 @@ impl<'a> Names<'a> {
                     .find(|(r, _)| *r == role)
                     .map_or(role, |(_, path)| path);
                 let layers = layer.map_or(String::new(), |i| format!("layers.{i}."));
-                // Stacked experts are parameters, not modules: they have no `.weight`.
-                let part = if role == "ffn_gate_up_exps" {
-                    String::new()
-                } else {
-                    format!(".{part}")
-                };
-                format!("{}{layers}{path}{part}", self.prefix)
+                format!("{}{layers}{path}.{part}", self.prefix)
             }
         }
     }
@@ -108,6 +101,22 @@ impl<'a> Names<'a> {
     /// The tensor of a role, if the checkpoint has it.
     pub(crate) fn find(&self, layer: Option<usize>, role: &str, part: &str) -> Option<&'a Tensor> {
         self.checkpoint.tensor(&self.name(layer, role, part))
+    }
+
+    /// The tensor that holds a role of all experts. Beside GGUF, there are two forms: the parameters of newer
+    /// transformers (`experts.down_proj`), and MLX's modules (`switch_mlp.down_proj`).
+    pub(crate) fn stacked_experts(&self, layer: usize, role: &str) -> Option<&'a Tensor> {
+        let projection = match role {
+            _ if self.is_gguf() => return self.find(Some(layer), role, "weight"),
+            "ffn_gate_up_exps" => "gate_up_proj",
+            "ffn_gate_exps" => "gate_proj",
+            "ffn_up_exps" => "up_proj",
+            _ => "down_proj",
+        };
+        let one = self.name(Some(layer), "ffn_down_exps", "weight");
+        let (mixture, _) = one.split_once("experts.")?;
+        self.tensor(&format!("{mixture}experts.{projection}"))
+            .or_else(|| self.tensor(&format!("{mixture}switch_mlp.{projection}.weight")))
     }
 
     /// The tensor of a full name.

@@ -150,7 +150,7 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     fn experts(&self, layer: usize, width: usize, e: &Experts) -> Result<ExpertWeights<B>> {
-        let (gate, up) = match self.names.find(Some(layer), "ffn_gate_up_exps", "weight") {
+        let (gate, up) = match self.names.stacked_experts(layer, "ffn_gate_up_exps") {
             Some(both) => {
                 self.check(both, &[e.count, 2 * e.inner, width])?;
                 let half = |second: usize| {
@@ -183,10 +183,13 @@ impl<B: Backend> Loader<'_, B> {
         rows: usize,
         columns: usize,
     ) -> Result<Vec<B::Matrix>> {
+        if let Some(stacked) = self.names.stacked_experts(layer, role) {
+            self.check(stacked, &[count, rows, columns])?;
+            return self.slices(stacked, count, rows, 0, rows);
+        }
         let name = self.names.name(Some(layer), role, "weight");
         if !name.contains("{}") {
-            let stacked = self.require(Some(layer), role, &[count, rows, columns])?;
-            return self.slices(stacked, count, rows, 0, rows);
+            return Err(self.missing(name, &[count, rows, columns]));
         }
         let one = |expert: usize| {
             let name = name.replace("{}", &expert.to_string());
