@@ -1,0 +1,2 @@
+//! Checkpoints converted to GGUF and quantised.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Models kept, fetched, named and shared without loss.
+#![forbid(unsafe_code)]
