@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::Value as Json;
 
-use crate::{Bytes, Error, Gguf, Metadata, Result, Tensor, directory, json, mlx};
+use crate::{
+    Bytes, Error, Gguf, Metadata, PartName, Result, Tensor, directory, files::Files, json, mlx,
+};
+
+const CONFIG: &str = "config.json";
 
 /// Which conventions names and settings follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub struct Checkpoint {
     /// Which conventions it follows.
     pub source: Source,
     label: String,
-    directory: Option<PathBuf>,
+    files: Option<Files>,
     metadata: Metadata,
     config: Json,
     tensors: HashMap<String, Tensor>,
@@ -49,10 +53,11 @@ impl Checkpoint {
             }
             return Ok(Self::from_gguf(Gguf::open(path)?, label));
         }
-        if path.join("config.json").exists() {
-            return Self::open_directory(path);
+        let files = Files::of_directory(path);
+        if files.find(CONFIG).is_some() {
+            return Self::from_files(files);
         }
-        let mut models = directory::names(path)?;
+        let mut models = files.names()?;
         models.retain(|name| is_model(name));
         match models.as_slice() {
             [one] => Self::open(&path.join(one)),
@@ -64,6 +69,31 @@ impl Checkpoint {
                 ),
             )),
         }
+    }
+
+    /// Opens a GGUF model by its parts in their order, whatever the files are called; a single one is an ordinary
+    /// GGUF file. `label` names the model in messages.
+    ///
+    /// # Errors
+    /// When a file breaks a rule of the format, or the files are not the parts of one model.
+    pub fn open_parts(label: &str, parts: &[PathBuf]) -> Result<Self> {
+        Ok(Self::from_gguf(
+            Gguf::open_parts(label, parts)?,
+            label.to_owned(),
+        ))
+    }
+
+    /// Opens a model directory whose files lie anywhere: `files` has their paths in the directory (`config.json`,
+    /// `model-00001-of-00002.safetensors`) and where they are. `label` names the model in messages.
+    ///
+    /// Where no file is called `model*.safetensors`, all safetensors files are the model's. One called
+    /// `tensors/NAME.safetensors` holds the tensor `NAME`.
+    ///
+    /// # Errors
+    /// When `config.json` or the weights are not among them, a name is given twice, or a file breaks a rule of its
+    /// format.
+    pub fn open_files(label: &str, files: Vec<(String, PathBuf)>) -> Result<Self> {
+        Self::from_files(Files::of_list(label, files)?)
     }
 
     /// A GGUF file that is in memory already; `label` names it in messages.
@@ -82,16 +112,16 @@ impl Checkpoint {
         Self {
             source: Source::Gguf,
             label,
-            directory: None,
+            files: None,
             metadata,
             config: Json::Null,
             tensors: tensors.into_iter().map(|t| (t.name.clone(), t)).collect(),
         }
     }
 
-    fn open_directory(directory: &Path) -> Result<Self> {
-        let label = directory.display().to_string();
-        let config: Json = json::read(&directory.join("config.json"))?;
+    fn from_files(files: Files) -> Result<Self> {
+        let label = files.label().to_owned();
+        let config: Json = json::read(&files.get(CONFIG)?, &files.label_of(CONFIG))?;
         if !config.is_object() {
             return Err(Error::invalid(&label, "config.json is not an object"));
         }
@@ -99,14 +129,14 @@ impl Checkpoint {
         if quantization.is_none() {
             refuse_unknown_scheme(&label, &config)?;
         }
-        let mut tensors = directory::tensors(directory)?;
+        let mut tensors = directory::tensors(&files)?;
         if let Some(settings) = quantization {
             mlx::join(&label, settings, &mut tensors)?;
         }
         Ok(Self {
             source: Source::HuggingFace,
             label,
-            directory: Some(directory.to_owned()),
+            files: Some(files),
             metadata: Metadata::default(),
             config,
             tensors,
@@ -140,10 +170,8 @@ impl Checkpoint {
 
     /// A file beside the weights, such as `tokenizer.json`, if it is there.
     pub fn side_file(&self, name: &str) -> Option<PathBuf> {
-        self.directory
-            .as_ref()
-            .map(|d| d.join(name))
-            .filter(|p| p.is_file())
+        let found = self.files.as_ref()?.find(name);
+        found.filter(|path| path.is_file())
     }
 
     /// Bytes of all weights.
@@ -162,15 +190,8 @@ impl Checkpoint {
 
 /// Whether a file of this name is a GGUF model of its own: no projector, and of a split only the first part.
 fn is_model(name: &str) -> bool {
-    let Some(stem) = name.strip_suffix(".gguf") else {
-        return false;
-    };
-    let part = stem
-        .rsplit_once("-of-")
-        .and_then(|(before, _)| before.rsplit_once('-'))
-        .map(|(_, part)| part);
-    let later = |p: &str| p.len() == 5 && p.bytes().all(|b| b.is_ascii_digit()) && p != "00001";
-    !part.is_some_and(later) && !name.starts_with("mmproj")
+    let later = PartName::parse(name).is_some_and(|part| part.number > 1);
+    name.ends_with(".gguf") && !later && !name.starts_with("mmproj")
 }
 
 /// Quantisation schemes that hearth does not read yet are named, never read as something else.

@@ -1,64 +1,56 @@
 //! A Hugging Face model directory: which files hold its weights, and its tensors (format notes 1.7 and 1.8).
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, HashMap};
 
-use crate::{Error, Result, SafeTensors, Tensor, json, map_file};
+use crate::{Error, Result, SafeTensors, Tensor, files::Files, json, map_file};
 
 const WHOLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// Where files lie that are named after a tensor.
+const SINGLE: &str = "tensors/";
+const EXTENSION: &str = ".safetensors";
 
 #[derive(serde::Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// All tensors of a directory by name: those of `model.safetensors`, else those that the index lists, else those of
-/// every `model*.safetensors`. Weights in pickles are never read.
+/// All tensors by name: those of `model.safetensors`, else those that the index lists, else those of every
+/// `model*.safetensors`, else, where the files were chosen one by one, those of every safetensors file. Weights in
+/// pickles are never read.
 ///
 /// # Errors
 /// When there are no weights, a file breaks a rule of its format, the index names what is not there or not a plain
 /// file name, or a tensor is in two files.
-pub(crate) fn tensors(directory: &Path) -> Result<HashMap<String, Tensor>> {
-    if directory.join(WHOLE).exists() {
-        return all_of(directory, &[WHOLE.to_owned()]);
+pub(crate) fn tensors(files: &Files) -> Result<HashMap<String, Tensor>> {
+    if files.find(WHOLE).is_some() {
+        return all_of(files, &[WHOLE.to_owned()]);
     }
-    let index = directory.join(INDEX);
-    if index.exists() {
-        return listed(directory, &index);
+    if files.find(INDEX).is_some() {
+        return listed(files);
     }
-    let mut files: Vec<String> = names(directory)?
-        .into_iter()
-        .filter(|name| name.starts_with("model") && name.ends_with(".safetensors"))
-        .collect();
-    files.sort_unstable();
-    if files.is_empty() {
-        return Err(no_weights(directory)?);
+    let mut weights = files.names()?;
+    weights.retain(|name| name.ends_with(EXTENSION));
+    let named = |name: &String| name.starts_with("model");
+    if weights.iter().any(named) {
+        weights.retain(named);
+    } else if !files.are_chosen() {
+        weights.clear();
     }
-    all_of(directory, &files)
+    if weights.is_empty() {
+        return Err(no_weights(files)?);
+    }
+    all_of(files, &weights)
 }
 
-/// Names of a directory's entries that are UTF-8; others are no file of a model.
-pub(crate) fn names(directory: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(directory).map_err(|e| Error::io(directory, e))?;
-    let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
-    names
-        .filter_map(|name: std::io::Result<_>| name.transpose())
-        .collect::<std::io::Result<_>>()
-        .map_err(|e| Error::io(directory, e))
-}
-
-fn no_weights(directory: &Path) -> Result<Error> {
+fn no_weights(files: &Files) -> Result<Error> {
     let pickled = |name: &String| {
         [".bin", ".pt", ".pth"]
             .iter()
             .any(|end| name.ends_with(end))
             && name.contains("model")
     };
-    let hint = match names(directory)?.iter().find(|name| pickled(name)) {
+    let hint = match files.names()?.iter().find(|name| pickled(name)) {
         Some(name) => {
             format!(
                 "; {name} is a pickle, which can run code and is never read: convert it to safetensors"
@@ -67,18 +59,18 @@ fn no_weights(directory: &Path) -> Result<Error> {
         None => String::new(),
     };
     Ok(Error::invalid(
-        &directory.display().to_string(),
+        files.label(),
         format!("expected {WHOLE} or {INDEX} beside config.json{hint}"),
     ))
 }
 
-fn all_of(directory: &Path, files: &[String]) -> Result<HashMap<String, Tensor>> {
+fn all_of(files: &Files, names: &[String]) -> Result<HashMap<String, Tensor>> {
     let mut tensors = HashMap::new();
-    for file in files {
-        for tensor in open(directory, file)? {
+    for name in names {
+        for tensor in open(files, name)? {
             if let Some(double) = tensors.insert(tensor.name.clone(), tensor) {
                 return Err(Error::invalid(
-                    &directory.display().to_string(),
+                    files.label(),
                     format!("tensor '{}' is in two files", double.name),
                 ));
             }
@@ -87,16 +79,52 @@ fn all_of(directory: &Path, files: &[String]) -> Result<HashMap<String, Tensor>>
     Ok(tensors)
 }
 
-fn open(directory: &Path, file: &str) -> Result<Vec<Tensor>> {
-    let path = directory.join(file);
-    let file = SafeTensors::from_bytes(map_file(&path)?, &path.display().to_string())?;
-    Ok(file.into_tensors())
+fn open(files: &Files, name: &str) -> Result<Vec<Tensor>> {
+    let label = files.label_of(name);
+    let file = SafeTensors::from_bytes(map_file(&files.get(name)?)?, &label)?;
+    let mut tensors = file.into_tensors();
+    if let Some(tensor) = single(name) {
+        rename(&label, tensor, &mut tensors)?;
+    }
+    Ok(tensors)
+}
+
+/// The tensor that a file is named after.
+fn single(file: &str) -> Option<&str> {
+    file.strip_prefix(SINGLE)?.strip_suffix(EXTENSION)
+}
+
+/// A file that is named after a tensor holds that tensor: the file's name counts, as the name inside may be a
+/// placeholder. What belongs to the tensor may be with it under names that begin with its own (packed experts).
+fn rename(label: &str, tensor: &str, tensors: &mut [Tensor]) -> Result<()> {
+    if let [one] = tensors {
+        one.name = tensor.to_owned();
+        return Ok(());
+    }
+    let belongs = |name: &str| {
+        let rest = name.strip_prefix(tensor);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    // A module of Ollama's own quantisation: `p.weight`, `p.weight.scale` and maybe `p.weight.bias`.
+    let quantised = |t: &Tensor| t.name.ends_with(".weight.scale");
+    let problem = if tensors.is_empty() {
+        format!("expected tensor '{tensor}', found none")
+    } else if let Some(stranger) = tensors.iter().find(|t| !belongs(&t.name)) {
+        format!("expected tensor '{tensor}', found '{}'", stranger.name)
+    } else if tensors.iter().any(quantised) {
+        format!(
+            "tensor '{tensor}' is quantised by Ollama's MLX scheme, which hearth does not read yet; use a GGUF of this model"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(label, problem))
 }
 
 /// The tensors that an index lists, each from its file; others in the files are not the model's.
-fn listed(directory: &Path, path: &Path) -> Result<HashMap<String, Tensor>> {
-    let label = path.display().to_string();
-    let index: Index = json::read(path)?;
+fn listed(files: &Files) -> Result<HashMap<String, Tensor>> {
+    let label = files.label_of(INDEX);
+    let index: Index = json::read(&files.get(INDEX)?, &label)?;
     let mut by_file: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (tensor, file) in &index.weight_map {
         if !is_plain(file) {
@@ -109,7 +137,7 @@ fn listed(directory: &Path, path: &Path) -> Result<HashMap<String, Tensor>> {
     }
     let mut tensors = HashMap::with_capacity(index.weight_map.len());
     for (file, wanted) in by_file {
-        let mut found: HashMap<String, Tensor> = open(directory, file)?
+        let mut found: HashMap<String, Tensor> = open(files, file)?
             .into_iter()
             .map(|tensor| (tensor.name.clone(), tensor))
             .collect();
@@ -128,7 +156,5 @@ fn listed(directory: &Path, path: &Path) -> Result<HashMap<String, Tensor>> {
 
 /// A file of this directory and nothing else: an index may come from anyone.
 fn is_plain(file: &str) -> bool {
-    file.ends_with(".safetensors")
-        && !file.starts_with('.')
-        && !file.contains(['/', '\\', ':', '\0'])
+    file.ends_with(EXTENSION) && !file.starts_with('.') && !file.contains(['/', '\\', ':', '\0'])
 }

@@ -11,17 +11,18 @@ const LIMIT: u64 = 256 << 20;
 
 /// Reads a JSON file. Python's `json` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have: NaN
 /// becomes null, infinities the largest numbers of their sign (which are infinite as f32).
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let label = path.display().to_string();
+///
+/// `label` names it in messages.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, label: &str) -> Result<T> {
     let size = fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
     if size > LIMIT {
         return Err(Error::invalid(
-            &label,
+            label,
             format!("{size} bytes, at most {LIMIT} are read"),
         ));
     }
     parse(&fs::read(path).map_err(|e| Error::io(path, e))?)
-        .map_err(|e| Error::invalid(&label, format!("not valid JSON: {e}")))
+        .map_err(|e| Error::invalid(label, format!("not valid JSON: {e}")))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {

@@ -10,6 +10,7 @@ mod bytes;
 mod checkpoint;
 mod directory;
 mod error;
+mod files;
 mod gguf;
 mod json;
 #[allow(
@@ -27,7 +28,7 @@ pub use blocks::BlockType;
 pub use bytes::{Backing, Bytes};
 pub use checkpoint::{Checkpoint, Source};
 pub use error::Error;
-pub use gguf::Gguf;
+pub use gguf::{Gguf, PartName};
 pub use map::map_file;
 pub use metadata::{Array, Metadata, Text, Value};
 pub use safetensors::SafeTensors;

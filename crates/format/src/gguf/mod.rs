@@ -5,6 +5,7 @@
 mod cursor;
 mod header;
 mod metadata;
+mod part;
 mod tensors;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use crate::{Bytes, Error, Metadata, Result, Tensor, map_file};
 use cursor::Cursor;
 pub(crate) use metadata::KEY_LIMIT;
+pub use part::PartName;
 pub(crate) use tensors::{DIMENSION_LIMIT, alignment};
 
 /// `split.count` is a u16.
@@ -30,17 +32,52 @@ pub struct Gguf {
 }
 
 impl Gguf {
-    /// Maps a file, and its other parts if it is the first of a split.
+    /// Maps a file, and its other parts if it is the first of a split: those are beside it.
     ///
     /// # Errors
     /// When a file cannot be read or breaks a rule of the format, or a part is missing or of another model.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut first = Self::part(map_file(path)?, &path.display().to_string())?;
+        let first = Self::part(map_file(path)?, &path.display().to_string())?;
         let count = first.split_count()?;
-        if count > 1 {
-            first.add_parts(path, count)?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.and_then(PartName::parse);
+        let name = name.filter(|name| name.number == 1 && u64::from(name.count) == count);
+        let label = first.label.clone();
+        first.with_parts(count, |number| {
+            let name = name.ok_or_else(|| {
+                let problem = format!(
+                    "split into {count} parts, but the name does not end in -00001-of-{count:05}.gguf"
+                );
+                Error::invalid(&label, problem)
+            })?;
+            let path = path.with_file_name(PartName { number, ..name }.to_string());
+            let label = path.display().to_string();
+            Ok((path, label))
+        })
+    }
+
+    /// Maps the parts of a split model, given in their order whatever they are called; a single one is an ordinary
+    /// file. `label` names the model in messages.
+    ///
+    /// # Errors
+    /// As [`Gguf::open`], and when there are more or fewer parts than the first one says.
+    pub fn open_parts(label: &str, parts: &[PathBuf]) -> Result<Self> {
+        let labelled = |path: &Path| format!("{label} ({})", path.display());
+        let Some(first) = parts.first() else {
+            return Err(Error::invalid(label, "expected a GGUF file, found none"));
+        };
+        let first = Self::part(map_file(first)?, &labelled(first))?;
+        let count = first.split_count()?;
+        if count.max(1) != parts.len() as u64 {
+            return Err(Error::invalid(
+                label,
+                format!("split into {} parts, {} given", count.max(1), parts.len()),
+            ));
         }
-        Ok(first)
+        first.with_parts(count, |number| {
+            let path = &parts[number as usize - 1];
+            Ok((path.clone(), labelled(path)))
+        })
     }
 
     /// Reads a whole file that is in memory already; `label` names it in messages.
@@ -133,8 +170,15 @@ impl Gguf {
         })
     }
 
-    /// Maps parts 1 and up of `count`, each named after the first.
-    fn add_parts(&mut self, path: &Path, count: u64) -> Result<()> {
+    /// Maps parts 2 and up of `count`; `find` gives a part's path and label by its number from 1.
+    fn with_parts(
+        mut self,
+        count: u64,
+        find: impl Fn(u32) -> Result<(PathBuf, String)>,
+    ) -> Result<Self> {
+        if count <= 1 {
+            return Ok(self);
+        }
         let label = self.label.clone();
         let wrong = |problem: String| Error::invalid(&label, problem);
         match self.metadata.integer("split.no") {
@@ -147,24 +191,10 @@ impl Gguf {
             }
             None => return Err(wrong("key 'split.no' is missing or no number".to_owned())),
         }
-        for no in 1..count {
-            let path = part_path(path, no, count).ok_or_else(|| {
-                wrong(format!(
-                    "split into {count} parts, but the name does not end in -00001-of-{count:05}.gguf"
-                ))
-            })?;
-            let other = Self::part(map_file(&path)?, &path.display().to_string())?;
-            let found = ["split.no", "split.count"].map(|key| other.metadata.integer(key));
-            if found != [Some(no), Some(count)] {
-                let [found_no, found_count] =
-                    found.map(|n| n.map_or_else(|| "nothing".to_owned(), |n| n.to_string()));
-                return Err(Error::invalid(
-                    &other.label,
-                    format!(
-                        "expected split.no {no} and split.count {count}, found {found_no} and {found_count}"
-                    ),
-                ));
-            }
+        for number in 2..=count as u32 {
+            let (path, label) = find(number)?;
+            let other = Self::part(map_file(&path)?, &label)?;
+            other.check_place(u64::from(number) - 1, count)?;
             self.add_tensors(&other.label, other.tensors)?;
         }
         match self.metadata.integer("split.tensors.count") {
@@ -172,13 +202,23 @@ impl Gguf {
                 "split.tensors.count is {total}, the parts hold {}",
                 self.tensors.len()
             ))),
-            _ => Ok(()),
+            _ => Ok(self),
         }
     }
-}
 
-fn part_path(first: &Path, no: u64, count: u64) -> Option<PathBuf> {
-    let name = first.file_name()?.to_str()?;
-    let prefix = name.strip_suffix(&format!("-00001-of-{count:05}.gguf"))?;
-    Some(first.with_file_name(format!("{prefix}-{:05}-of-{count:05}.gguf", no + 1)))
+    /// Whether this is part `no` (from 0) of `count`.
+    fn check_place(&self, no: u64, count: u64) -> Result<()> {
+        let found = ["split.no", "split.count"].map(|key| self.metadata.integer(key));
+        if found == [Some(no), Some(count)] {
+            return Ok(());
+        }
+        let [found_no, found_count] =
+            found.map(|n| n.map_or_else(|| "nothing".to_owned(), |n| n.to_string()));
+        Err(Error::invalid(
+            &self.label,
+            format!(
+                "expected split.no {no} and split.count {count}, found {found_no} and {found_count}"
+            ),
+        ))
+    }
 }

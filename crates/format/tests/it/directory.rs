@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::draft::safetensors;
 
 /// Name and bytes.
-type File = (&'static str, Vec<u8>);
+pub(crate) type File = (&'static str, Vec<u8>);
 
 /// A directory of these files.
 fn directory(files: &[File]) -> TempDir {
@@ -22,7 +22,7 @@ fn directory(files: &[File]) -> TempDir {
 }
 
 /// A file whose tensors each hold one F32, the bytes of which are all `fill`.
-fn shard(names: &[&str], fill: u8) -> Vec<u8> {
+pub(crate) fn shard(names: &[&str], fill: u8) -> Vec<u8> {
     let entries = names.iter().enumerate().map(|(i, name)| {
         let entry = json!({"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]});
         ((*name).to_owned(), entry)
@@ -33,17 +33,17 @@ fn shard(names: &[&str], fill: u8) -> Vec<u8> {
     bytes
 }
 
-fn text(value: &Json) -> Vec<u8> {
+pub(crate) fn text(value: &Json) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-fn names(checkpoint: &Checkpoint) -> Vec<&str> {
+pub(crate) fn names(checkpoint: &Checkpoint) -> Vec<&str> {
     let mut names: Vec<_> = checkpoint.tensors().map(|t| t.name.as_str()).collect();
     names.sort_unstable();
     names
 }
 
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 #[test]
 fn the_right_files_are_read() {

@@ -90,18 +90,21 @@ fn the_writer_refuses_what_no_reader_takes() {
     assert!(body.finish().is_err(), "a byte is missing");
 }
 
+/// Part `no` (from 0) of `count` with one tensor; the parts claim to have `total`.
+fn split_part(no: u16, count: u16, total: i32, tensor: &str) -> Vec<u8> {
+    let mut metadata = Metadata::default();
+    metadata.insert("split.no".into(), Value::U16(no));
+    metadata.insert("split.count".into(), Value::U16(count));
+    metadata.insert("split.tensors.count".into(), Value::I32(total));
+    let tensor = (tensor.to_owned(), vec![1], BlockType::F32, vec![0; 4]);
+    write(metadata, &[tensor])
+}
+
 #[test]
 fn parts_of_a_split_are_joined_and_checked() {
     let dir = tempfile::tempdir().unwrap();
     let part = |no: u16, count: u16, total: i32, tensor: &str| -> PathBuf {
-        let mut metadata = Metadata::default();
-        metadata.insert("split.no".into(), Value::U16(no));
-        metadata.insert("split.count".into(), Value::U16(count));
-        metadata.insert("split.tensors.count".into(), Value::I32(total));
-        let bytes = write(
-            metadata,
-            &[(tensor.to_owned(), vec![1], BlockType::F32, vec![0; 4])],
-        );
+        let bytes = split_part(no, count, total, tensor);
         let path = dir.path().join(format!("m-{:05}-of-00002.gguf", no + 1));
         std::fs::write(&path, bytes).unwrap();
         path
@@ -139,6 +142,110 @@ fn parts_of_a_split_are_joined_and_checked() {
     let renamed = dir.path().join("other.gguf");
     std::fs::rename(&first, &renamed).unwrap();
     refused(&renamed, "does not end in -00001-of-00002.gguf");
+}
+
+/// Parts called by digests: only their order and what is in them counts.
+#[test]
+fn parts_of_any_name_are_joined_and_checked() {
+    let whole = || {
+        let tensor = ("w".to_owned(), vec![1], BlockType::F32, vec![0; 4]);
+        write(Metadata::default(), &[tensor])
+    };
+    let [first, second, third] =
+        [("a", 0), ("b", 1), ("c", 2)].map(|(tensor, no)| split_part(no, 3, 3, tensor));
+    let three = || vec![first.clone(), second.clone(), third.clone()];
+    let with = |at: usize, part: Vec<u8>| {
+        let mut parts = three();
+        parts[at] = part;
+        parts
+    };
+    type Case = (&'static str, Vec<Vec<u8>>, Result<usize, &'static str>);
+    let cases: Vec<Case> = vec![
+        ("split", three(), Ok(3)),
+        ("whole", vec![whole()], Ok(1)),
+        ("a split of one", vec![split_part(0, 1, 1, "a")], Ok(1)),
+        ("none", vec![], Err("expected a GGUF file, found none")),
+        (
+            "one missing",
+            three()[..2].to_vec(),
+            Err("split into 3 parts, 2 given"),
+        ),
+        (
+            "one too many",
+            [three(), three()].concat(),
+            Err("split into 3 parts, 6 given"),
+        ),
+        (
+            "two whole ones",
+            vec![whole(), whole()],
+            Err("split into 1 parts, 2 given"),
+        ),
+        (
+            "only a later part",
+            vec![split_part(1, 1, 1, "a"), vec![]],
+            Err("split into 1 parts"),
+        ),
+        (
+            "wrong order",
+            with(0, second.clone()),
+            Err("this is part 2 of 3"),
+        ),
+        (
+            "one twice",
+            with(2, second.clone()),
+            Err("expected split.no 2 and split.count 3, found 1 and 3"),
+        ),
+        (
+            "a whole one inside",
+            with(1, whole()),
+            Err("found nothing and nothing"),
+        ),
+        (
+            "same tensor",
+            with(2, split_part(2, 3, 3, "a")),
+            Err("tensor 'a' occurs twice"),
+        ),
+        (
+            "a claim",
+            with(0, split_part(0, 3, 4, "a")),
+            Err("split.tensors.count is 4"),
+        ),
+        ("no GGUF", with(1, b"GGU".to_vec()), Err("model (")),
+        ("nothing in it", with(2, vec![]), Err("model (")),
+    ];
+    for (name, parts, want) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..parts.len())
+            .map(|i| dir.path().join(format!("sha256-{:02}", 99 - i)))
+            .collect();
+        for (path, bytes) in paths.iter().zip(&parts) {
+            std::fs::write(path, bytes).unwrap();
+        }
+        match (Checkpoint::open_parts("model", &paths), want) {
+            (Ok(found), Ok(count)) => {
+                assert_eq!(
+                    (found.tensors().count(), found.label()),
+                    (count, "model"),
+                    "{name}"
+                );
+            }
+            (Err(error), Err(want)) => {
+                let message = error.to_string();
+                assert!(
+                    message.starts_with("model") && message.contains(want),
+                    "{name}: {message}"
+                );
+            }
+            (found, _) => panic!("{name}: {:?}", found.map(|_| ())),
+        }
+    }
+    let missing = Checkpoint::open_parts("model", &[PathBuf::from("/nonexistent/part")]);
+    assert!(
+        missing
+            .unwrap_err()
+            .to_string()
+            .contains("/nonexistent/part")
+    );
 }
 
 fn text() -> impl Strategy<Value = Text> {

@@ -3,6 +3,7 @@
 
 mod directory;
 mod draft;
+mod files;
 mod gguf;
 mod gguf_hostile;
 mod mlx;
