@@ -7,7 +7,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The template is not valid Jinja.
+    /// The template is not valid in its language.
     #[error("chat template, line {line}: {message}")]
     Syntax {
         /// The line in the template, from 1; 0 where the place is not known.

@@ -3,19 +3,25 @@
 //! - [`Message`] is one turn in the form that every dialect translates to.
 //! - [`Template`] renders messages to the prompt a model was trained on. Templates are Jinja text
 //!   inside model files, so they are untrusted input: rendering is bounded in time and memory.
+//! - [`go::GoTemplate`] does the same with the templates of Ollama's Modelfiles, which are written in
+//!   Go's language, and [`ChatTemplate`] is either of the two.
 //! - [`fallback`] holds built-in templates for checkpoints that carry none.
 //! - [`Reasoning`] splits a stream of text into reasoning and answer.
 //!
 //! Not here: token ids, sampling, HTTP.
 #![forbid(unsafe_code)]
 
+mod dialogue;
 mod error;
 pub mod fallback;
+pub mod go;
 mod message;
 mod reasoning;
 mod template;
 
+pub use dialogue::ChatTemplate;
 pub use error::{Error, Result};
+pub use go::GoTemplate;
 pub use message::{Content, Function, Message, Part, ToolCall};
 pub use reasoning::{Piece, Reasoning, Tags};
 pub use template::clock::Clock;
