@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use crate::{Digest, DigestError, NameError};
+use crate::{Digest, DigestError, ModelfileError, NameError};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum Error {
     /// A text is no digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
+    /// A text is no Modelfile.
+    #[error(transparent)]
+    Modelfile(#[from] ModelfileError),
     /// A manifest is not valid.
     #[error("{what} is no valid manifest: {why}")]
     Manifest {
@@ -43,6 +46,14 @@ pub enum Error {
         "model '{0}' not found; 'hearth list' shows what is here, 'hearth pull {0}' fetches it"
     )]
     NotFound(String),
+    /// A registry has no such model.
+    #[error("pull model manifest: file does not exist: {registry} has no model '{name}'")]
+    Absent {
+        /// The model.
+        name: String,
+        /// The registry.
+        registry: String,
+    },
     /// A manifest names a blob that is not there.
     #[error(
         "{name}: content {digest} is missing from the store; 'hearth pull {name}' fetches it again"

@@ -5,27 +5,40 @@
 //! Not here: inference, terminals.
 #![forbid(unsafe_code)]
 
+pub mod config;
 mod digest;
 mod disk;
 mod error;
+pub mod http;
 mod layout;
 mod lock;
 mod manifest;
+mod modelfile;
 mod name;
 mod pins;
+mod progress;
 mod prune;
+mod registry;
 mod running;
 mod store;
+mod transfer;
 
 pub use digest::{Digest, DigestError, Hasher};
 pub use disk::{Disk, Faults};
 pub use error::Error;
+pub use http::{Client, Credentials, Reach, Timing};
 pub use layout::Layout;
 pub use lock::Lock;
 pub use manifest::{CONFIG_TYPE, Config, Kind, Layer, MANIFEST_TYPE, Manifest, parameter_text};
+pub use modelfile::{
+    Instruction, Located, Modelfile, ModelfileError, ParameterType, ParameterValue, Problem, Role,
+    is_printable,
+};
 pub use name::{DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, Name, NameError, Part};
 pub use pins::{Pin, Pins};
+pub use progress::{Event, Verb, Watch};
 pub use prune::{Prune, Pruned};
+pub use registry::Remote;
 pub use running::{Presence, Running};
 pub use store::{Entry, Listing, Store};
 
