@@ -13,20 +13,32 @@ pub(crate) const KEY_LIMIT: u64 = 65_535;
 /// `count` keys with their values, each key once.
 pub(super) fn read_metadata(c: &mut Cursor<'_>, count: u64) -> Result<Metadata> {
     let mut metadata = Metadata::default();
+    read_pairs(c, count, &mut metadata, |_| true)?;
+    Ok(metadata)
+}
+
+/// Adds up to `count` keys with their values as long as `wanted` takes the key; those before an error stay.
+pub(super) fn read_pairs(
+    c: &mut Cursor<'_>,
+    count: u64,
+    metadata: &mut Metadata,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
     for _ in 0..count {
         let key = c.identifier("key", KEY_LIMIT)?;
+        if !wanted(&key) {
+            break;
+        }
         let kind = c.u32()?;
         let value = value(c, &key, kind)?;
+        if key == "general.architecture" && !matches!(value, Value::String(_)) {
+            return c.wrong("key 'general.architecture' is not a string");
+        }
         if !metadata.insert(key.clone(), value) {
             return c.wrong(format!("key '{key}' occurs twice"));
         }
     }
-    if let Some(value) = metadata.get("general.architecture")
-        && !matches!(value, Value::String(_))
-    {
-        return c.wrong("key 'general.architecture' is not a string");
-    }
-    Ok(metadata)
+    Ok(())
 }
 
 fn value(c: &mut Cursor<'_>, key: &str, kind: u32) -> Result<Value> {

@@ -21,6 +21,8 @@ pub(crate) use tensors::{DIMENSION_LIMIT, alignment};
 
 /// `split.count` is a u16.
 const PART_LIMIT: u64 = 65_535;
+/// What [`Gguf::peek`] reads at most.
+const PEEK_BYTES: usize = 1 << 20;
 
 /// A GGUF file, all its parts if it is split.
 #[derive(Debug)]
@@ -78,6 +80,28 @@ impl Gguf {
             let path = &parts[number as usize - 1];
             Ok((path.clone(), labelled(path)))
         })
+    }
+
+    /// What a file says of itself before its vocabulary, without looking at its tensors: for lists of many files.
+    /// At most the first MiB is read; of a file that goes on, what is in it counts.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no GGUF file.
+    pub fn peek(path: &Path) -> Result<Metadata> {
+        let bytes = map_file(path)?;
+        let label = path.display().to_string();
+        let mut cursor = Cursor {
+            bytes: &bytes[..bytes.len().min(PEEK_BYTES)],
+            at: 0,
+            label: &label,
+        };
+        let (_, pair_count) = header::header(&mut cursor)?;
+        let mut metadata = Metadata::default();
+        let wanted = |key: &str| !key.starts_with("tokenizer.");
+        match metadata::read_pairs(&mut cursor, pair_count, &mut metadata, wanted) {
+            Err(error) if bytes.len() <= PEEK_BYTES => Err(error),
+            _ => Ok(metadata),
+        }
     }
 
     /// Reads a whole file that is in memory already; `label` names it in messages.

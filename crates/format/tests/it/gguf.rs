@@ -248,6 +248,48 @@ fn parts_of_any_name_are_joined_and_checked() {
     );
 }
 
+#[test]
+fn a_peek_reads_what_comes_before_the_vocabulary() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    let text = |text: &str| Value::String(text.as_bytes().into());
+    let peek = |metadata: Metadata, bytes: Option<usize>| {
+        let whole = write(metadata, &[]);
+        std::fs::write(&path, &whole[..bytes.unwrap_or(whole.len())]).unwrap();
+        Gguf::peek(&path)
+    };
+    let mut metadata = Metadata::default();
+    metadata.insert("general.architecture".into(), text("llama"));
+    metadata.insert("tokenizer.ggml.model".into(), text("gpt2"));
+    metadata.insert("llama.block_count".into(), Value::U32(2));
+    let found = peek(metadata, None).unwrap();
+    assert_eq!(found.string("general.architecture"), Some("llama"));
+    assert_eq!(
+        found.integer("llama.block_count"),
+        None,
+        "after the vocabulary"
+    );
+
+    let mut metadata = Metadata::default();
+    metadata.insert("general.type".into(), text("adapter"));
+    metadata.insert("huge".into(), Value::Array(Array::U8(vec![0; 2 << 20])));
+    let found = peek(metadata.clone(), None).unwrap();
+    assert_eq!(found.string("general.type"), Some("adapter"));
+    assert!(
+        peek(metadata, Some(1000)).is_err(),
+        "a file that is cut off"
+    );
+    for bytes in [
+        &b""[..],
+        b"GGU",
+        b"version https://git-lfs.github.com/spec/v1",
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let message = Gguf::peek(&path).unwrap_err().to_string();
+        assert!(message.contains("m.gguf: not a GGUF file"), "{message}");
+    }
+}
+
 fn text() -> impl Strategy<Value = Text> {
     prop::collection::vec(any::<u8>(), 0..12).prop_map(Vec::into_boxed_slice)
 }
