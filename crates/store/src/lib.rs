@@ -10,6 +10,7 @@ mod digest;
 mod disk;
 mod error;
 pub mod http;
+pub mod hub;
 mod layout;
 mod lock;
 mod manifest;

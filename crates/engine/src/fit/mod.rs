@@ -1,0 +1,285 @@
+//! What a model takes on this machine, said before it is loaded.
+//!
+//! A [`Plan`] reads headers and settings and runs the model's own program on a backend that only counts, so that what
+//! is predicted is what will be allocated. [`Engine::load`](crate::Engine::load) asks the same plan.
+
+mod mixture;
+mod verdict;
+
+pub use mixture::{MIXTURES, Mixture};
+pub use verdict::{Guard, Verdict};
+
+use hearth_compute::{Isa, Sizes};
+use hearth_format::Checkpoint;
+use hearth_model::{LoadOptions, Model, Spec};
+use hearth_tokenizer::Tokenizer;
+
+use crate::{
+    Error, Options, Result,
+    memory::{Mappings, Reading, available_memory, resident_memory},
+    sampling::Candidate,
+    sequence::STEP,
+};
+
+/// Memory that a thread takes for its stack and its share of the allocator. Measured: `hearth fit bard --check` with 2
+/// and with 34 threads, Linux x86-64.
+const THREAD_BYTES: usize = 36 << 10;
+/// Pages of the program itself that loading and running touch first, beside those that planning did. Measured: what is
+/// left of `hearth fit --check` on the conformance models.
+const CODE_BYTES: usize = 1 << 20;
+
+/// What a model takes, for any context.
+pub struct Plan {
+    model: Model<Sizes>,
+    program: usize,
+    vocabulary: usize,
+    weights: Reading,
+    table: Option<TableReading>,
+    decode_bytes: usize,
+    parameters: u64,
+}
+
+/// An embedding of which rows are read.
+struct TableReading {
+    window: usize,
+    all: usize,
+}
+
+/// Bytes that a model takes with a sequence of some length, part by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Tokens of the sequence.
+    pub context: usize,
+    /// The process without the model: measured before the vocabulary was read, and the code that will run.
+    pub program: usize,
+    /// The vocabulary, measured.
+    pub vocabulary: usize,
+    /// Pages of the files that will be read. They are mapped: the system can drop them and read them again.
+    pub weights: usize,
+    /// Those of `weights` that every token reads.
+    pub weights_per_token: usize,
+    /// Norms and biases, which are copied.
+    pub vectors: usize,
+    /// Keys and values of the sequence.
+    pub cache: usize,
+    /// Activations and scratch of the largest steps.
+    pub workspace: usize,
+    /// Logits and what a token is chosen from.
+    pub sampling: usize,
+    /// Stacks of the threads.
+    pub threads: usize,
+    /// What of `weights` was in memory when this was computed, and so is in `program` as well.
+    pub counted_twice: usize,
+}
+
+impl Memory {
+    /// The most that the process will have in memory, mapped files included.
+    pub fn peak(&self) -> usize {
+        (self.program.saturating_add(self.vocabulary))
+            .saturating_add(self.needed())
+            .saturating_sub(self.counted_twice)
+    }
+
+    /// What is needed beside what the process has already.
+    pub fn needed(&self) -> usize {
+        self.private().saturating_add(self.weights)
+    }
+
+    /// What of that the system cannot take back.
+    pub fn private(&self) -> usize {
+        let parts = [
+            self.vectors,
+            self.cache,
+            self.workspace,
+            self.sampling,
+            self.threads,
+        ];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// What must be in memory for a token not to wait for the disk.
+    pub fn resident(&self) -> usize {
+        self.private().saturating_add(self.weights_per_token)
+    }
+}
+
+impl Plan {
+    /// Plans a model as `options` say, without its vocabulary.
+    ///
+    /// # Errors
+    /// When the checkpoint is no model that runs.
+    pub fn new(checkpoint: &Checkpoint, options: Options) -> Result<Self> {
+        let program = resident_memory().unwrap_or(0);
+        let isa = Isa::detect().map_err(hearth_compute::Error::from)?;
+        let model = Model::load(
+            checkpoint,
+            Sizes::new(options.threads(), isa, options.precision),
+            LoadOptions {
+                context_limit: options.context,
+            },
+        )?;
+        let mappings = Mappings::now();
+        let memory = model.weight_memory();
+        let table = memory.table.map(|bytes| TableReading {
+            window: mappings.reading_places(&bytes, 1),
+            all: mappings.reading_places(&bytes, usize::MAX),
+        });
+        Ok(Self {
+            program,
+            vocabulary: 0,
+            weights: mappings.reading(&memory.whole),
+            table,
+            decode_bytes: usize::try_from(model.decode_bytes()).unwrap_or(usize::MAX),
+            parameters: checkpoint.parameters(),
+            model,
+        })
+    }
+
+    /// The same with the vocabulary, which is read to be measured, and given back.
+    ///
+    /// # Errors
+    /// When the checkpoint is no model that runs, or has no vocabulary that fits it.
+    pub fn with_vocabulary(checkpoint: &Checkpoint, options: Options) -> Result<(Self, Tokenizer)> {
+        let before = resident_memory().unwrap_or(0);
+        let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
+        let mut plan = Self::new(checkpoint, options)?;
+        plan.vocabulary = plan.program.saturating_sub(before);
+        plan.program -= plan.vocabulary;
+        let (tokens, rows) = (tokenizer.vocab_len(), plan.spec().vocab);
+        if tokens > rows {
+            return Err(Error::Vocabulary { tokens, rows });
+        }
+        Ok((plan, tokenizer))
+    }
+
+    /// What the model is.
+    pub fn spec(&self) -> &Spec {
+        self.model.spec()
+    }
+
+    /// Values of all weights.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
+    }
+
+    /// What a sequence of `context` tokens takes.
+    ///
+    /// # Errors
+    /// When the model cannot take a single step.
+    pub fn memory(&self, context: usize) -> Result<Memory> {
+        let counted = self.model.count(context, STEP)?;
+        let sizes = self.model.backend();
+        let table = self.table.as_ref().map_or(0, |table| {
+            table.window.saturating_mul(context).min(table.all)
+        });
+        let weights = self.weights.total.saturating_add(table);
+        let candidate = size_of::<f32>() + size_of::<Candidate>();
+        Ok(Memory {
+            context,
+            program: self.program + CODE_BYTES,
+            vocabulary: self.vocabulary,
+            weights,
+            weights_per_token: self.decode_bytes.min(weights),
+            vectors: sizes.vectors(),
+            cache: self.model.state_bytes(context),
+            workspace: counted.buffers.saturating_add(counted.scratch),
+            sampling: counted.copies + candidate * self.spec().vocab,
+            threads: (sizes.threads() - 1) * THREAD_BYTES,
+            counted_twice: self.weights.resident,
+        })
+    }
+
+    /// Bytes that a token reads after `position` others: weights and cache. Memory bandwidth divided by it bounds the
+    /// speed.
+    pub fn token_bytes(&self, position: usize) -> usize {
+        self.decode_bytes
+            .saturating_add(self.model.cache_reads(position))
+    }
+
+    /// The longest context up to `most`, in whole pages of the cache or `most` itself, whose verdict is at least
+    /// `wanted`.
+    ///
+    /// # Errors
+    /// When the model cannot take a single step.
+    pub fn longest(&self, wanted: Verdict, most: usize, available: usize) -> Result<Option<usize>> {
+        let fits = |context: usize| -> Result<bool> {
+            Ok(Verdict::of(&self.memory(context)?, available) <= wanted)
+        };
+        if fits(most)? {
+            return Ok(Some(most));
+        }
+        // `fitting` pages do, `failing` pages do not; nothing is known of none.
+        let (mut fitting, mut failing) = (0, most.div_ceil(PAGE));
+        while fitting + 1 < failing {
+            let middle = fitting + (failing - fitting) / 2;
+            if fits(middle * PAGE)? {
+                fitting = middle;
+            } else {
+                failing = middle;
+            }
+        }
+        Ok((fitting > 0).then_some(fitting * PAGE))
+    }
+
+    /// What loading will take, or why it is not allowed.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where it does not fit, unless `options` force it.
+    pub fn admit(&self, options: Options) -> Result<Memory> {
+        let available = available_memory();
+        let context = match (self.context(options.context, available)?, options.guard) {
+            (Some(context), _) => context,
+            (None, Guard::Force) => options.context.unwrap_or(self.spec().context.min(COMFORT)),
+            (None, Guard::Refuse) => {
+                return Err(self.refusal(options.context, available.unwrap_or(0))?);
+            }
+        };
+        self.memory(context)
+    }
+
+    /// Why a model is not loaded, with the numbers.
+    fn refusal(&self, asked: Option<usize>, available: usize) -> Result<Error> {
+        let context = asked.unwrap_or(self.spec().context.min(COMFORT));
+        let memory = self.memory(context)?;
+        let others = memory.weights.saturating_add(memory.cache);
+        let mebibytes = |bytes: usize| bytes >> 20;
+        Ok(Error::Memory {
+            context,
+            needed: mebibytes(memory.needed()),
+            weights: mebibytes(memory.weights),
+            cache: mebibytes(memory.cache),
+            rest: mebibytes(memory.needed().saturating_sub(others)),
+            available: mebibytes(available),
+            next: match self.longest(Verdict::Tight, context, available)? {
+                Some(fits) => format!("at most {fits} tokens fit (--ctx {fits})"),
+                None => "no context fits; a smaller mixture of the same model may, `hearth fit` lists them".to_owned(),
+            },
+        })
+    }
+
+    /// The context to run with: what was asked for; else as much of the model's own as fits well, or up to
+    /// [`COMFORT`] where only that much fits, and tightly. None where nothing does.
+    ///
+    /// # Errors
+    /// When the model cannot take a single step.
+    pub fn context(&self, asked: Option<usize>, available: Option<usize>) -> Result<Option<usize>> {
+        let own = self.spec().context;
+        let Some(available) = available else {
+            return Ok(Some(asked.unwrap_or(own)));
+        };
+        if let Some(asked) = asked {
+            let verdict = Verdict::of(&self.memory(asked)?, available);
+            return Ok((verdict != Verdict::No).then_some(asked));
+        }
+        let enough = own.min(COMFORT);
+        match self.longest(Verdict::Yes, own, available)? {
+            Some(context) if context >= enough => Ok(Some(context)),
+            _ => self.longest(Verdict::Tight, enough, available),
+        }
+    }
+}
+
+/// Positions of a page of the cache.
+const PAGE: usize = 64;
+/// A context that is worth a tight fit.
+pub const COMFORT: usize = 4096;

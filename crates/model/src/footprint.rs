@@ -1,0 +1,89 @@
+//! What a model takes, counted by running its program on a backend that only counts.
+
+use hearth_compute::{Backend, Counted, Mask, Matrix, Sizes};
+
+use crate::{
+    Logits, Model, Result, Run, Workspace,
+    executor::attentions,
+    spec::Attention,
+    weights::{BlockWeights, OpWeights},
+};
+
+/// Largest context that is counted for; positions are 32 bits wide.
+const POSITIONS_MAX: usize = 1 << 31;
+
+/// Where the weights that a model reads lie.
+#[derive(Clone, Debug)]
+pub struct WeightMemory<'a> {
+    /// What is read as a whole: in one step, or, of experts, sooner or later.
+    pub whole: Vec<&'a [u8]>,
+    /// An embedding that is no head: a row for every token.
+    pub table: Option<Vec<&'a [u8]>>,
+}
+
+impl Model<Sizes> {
+    /// What the steps of a sequence take that grows to `context` tokens, in steps of `step` at most: the last long step
+    /// and the last token.
+    ///
+    /// # Errors
+    /// When the vocabulary has no token at all.
+    pub fn count(&self, context: usize, step: usize) -> Result<Counted> {
+        let context = context.clamp(1, POSITIONS_MAX);
+        let (mut state, mut work) = (self.state(), Workspace::default());
+        self.backend().take();
+        for (end, tokens) in [(context - 1, step.min(context - 1)), (context, 1)] {
+            state.position = end - tokens;
+            let run = Run {
+                state: &mut state,
+                tokens: &vec![0; tokens],
+                logits: Logits::Last(1),
+            };
+            self.step(&mut work, &mut [run])?;
+        }
+        Ok(self.backend().take())
+    }
+
+    /// Where the weights lie that steps read.
+    pub fn weight_memory(&self) -> WeightMemory<'_> {
+        let weights = self.weights();
+        let head = weights.head.iter().map(|head| &head.matrix);
+        let blocks = weights.layers.iter().flatten().flat_map(matrices);
+        let mut whole: Vec<&[u8]> = blocks.chain(head).flat_map(Matrix::stored).collect();
+        let table = &weights.embedding;
+        if weights.head.is_none() {
+            whole.extend(table.stored());
+        }
+        WeightMemory {
+            whole,
+            table: weights.head.is_some().then(|| table.stored()),
+        }
+    }
+
+    /// Bytes of the cache that the token after `positions` others reads: windows read their last positions only.
+    pub fn cache_reads(&self, positions: usize) -> usize {
+        let read = |a: &Attention| {
+            let seen = match a.mask {
+                Mask::Window(n) => positions.min(n),
+                Mask::Causal | Mask::Bidirectional => positions,
+            };
+            self.backend()
+                .cache_bytes(a.kv_heads, a.key_dim, a.value_dim, seen)
+        };
+        attentions(self.spec())
+            .map(read)
+            .fold(0, usize::saturating_add)
+    }
+}
+
+/// All matrices of a block.
+fn matrices(block: &BlockWeights<Sizes>) -> Vec<&Matrix> {
+    match &block.op {
+        OpWeights::Attention(w) => [&w.q, &w.k, &w.v, &w.out].map(|p| &p.matrix).to_vec(),
+        OpWeights::FeedForward(w) => [&w.gate, &w.up, &w.down].map(|p| &p.matrix).to_vec(),
+        OpWeights::Experts(w) => {
+            let experts = &w.experts;
+            let all = experts.gate.iter().chain(&experts.up).chain(&experts.down);
+            all.chain([&w.router.matrix]).collect()
+        }
+    }
+}

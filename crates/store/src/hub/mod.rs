@@ -1,0 +1,17 @@
+//! Repositories of the Hugging Face hub: what their listings say, and which of their files make up a model.
+//!
+//! Nothing here talks to a network: listings come in as bytes, and a [`Choice`] goes out.
+
+mod choose;
+mod directory;
+mod git;
+mod group;
+mod label;
+mod tree;
+
+pub use choose::{Choice, ChoiceKind, INDEX};
+pub(crate) use directory::WHOLE;
+pub use git::git_oid;
+pub(crate) use group::{Group, Groups, projector_for};
+pub(crate) use label::{bare, label};
+pub use tree::{HubFile, Revision, Tree};
