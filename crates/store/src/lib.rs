@@ -16,6 +16,7 @@ mod lock;
 mod manifest;
 mod modelfile;
 mod name;
+mod package;
 mod pins;
 mod progress;
 mod prune;
@@ -23,6 +24,7 @@ mod registry;
 mod running;
 mod store;
 mod transfer;
+mod view;
 
 pub use digest::{Digest, DigestError, Hasher};
 pub use disk::{Disk, Faults};
@@ -33,15 +35,16 @@ pub use lock::Lock;
 pub use manifest::{CONFIG_TYPE, Config, Kind, Layer, MANIFEST_TYPE, Manifest, parameter_text};
 pub use modelfile::{
     Instruction, Located, Modelfile, ModelfileError, ParameterType, ParameterValue, Problem, Role,
-    is_printable,
 };
 pub use name::{DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, Name, NameError, Part};
+pub use package::{Package, Turn};
 pub use pins::{Pin, Pins};
 pub use progress::{Event, Verb, Watch};
 pub use prune::{Prune, Pruned};
 pub use registry::Remote;
 pub use running::{Presence, Running};
 pub use store::{Entry, Listing, Store};
+pub use view::View;
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

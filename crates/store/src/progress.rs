@@ -18,6 +18,15 @@ pub enum Event {
         /// Bytes done.
         completed: u64,
     },
+    /// So much of a file outside the store is read; its digest is not known yet.
+    File {
+        /// Its path.
+        path: String,
+        /// Its bytes.
+        total: u64,
+        /// Bytes read.
+        completed: u64,
+    },
     /// Another process fetches this content; we wait for it.
     Waiting {
         /// The content.

@@ -16,7 +16,6 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 pub use parameter::{ParameterType, ParameterValue};
-pub use text::is_printable;
 use text::quoted;
 
 /// A Modelfile that was read.
@@ -204,6 +203,15 @@ impl fmt::Display for Instruction {
             Self::Parser(value) => write!(f, "PARSER {}", quoted(value)),
             Self::Requires(value) => write!(f, "REQUIRES {}", quoted(value)),
         }
+    }
+}
+
+impl Instruction {
+    /// Whether it is read back as it is printed. Control characters are not, nor is a value with a line before its
+    /// last one that ends with `"""`: the language has no quotes for it.
+    pub fn comes_back(&self) -> bool {
+        let text = format!("FROM m\n{self}");
+        Modelfile::parse(text.as_bytes()).is_ok_and(|file| file.iter().skip(1).eq([self]))
     }
 }
 

@@ -105,12 +105,6 @@ pub(super) fn quoted(text: &str) -> String {
     form.unwrap_or(&triple).to_owned()
 }
 
-/// Whether a Modelfile can hold a value: one that has control characters, or a line before its last one that ends
-/// with `"""`, cannot be written in this language.
-pub fn is_printable(text: &str) -> bool {
-    text.chars().all(is_kept) && reads_as(&quoted(text), text)
-}
-
 fn reads_as(form: &str, text: &str) -> bool {
     value(form).is_some_and(|(read, length)| length == form.len() && is_equal(&read, text))
 }
