@@ -17,6 +17,9 @@ mod weights;
 
 pub use error::Error;
 pub use executor::{LoadOptions, Logits, Model, Run, Workspace};
+pub use hearth_compute::{Activation, Mask, NormKind, Pairing, Rope, Router};
+pub use names::Names;
+pub use rope::{Reach, Scaling, base_and_scaling};
 pub use settings::Settings;
 pub use spec::{Attention, Block, Experts, FeedForward, Layer, NormSpec, Op, Output, Spec};
 pub use state::State;

@@ -41,7 +41,7 @@ const PREFIXES: [&str; 4] = [
 ];
 
 /// Finds tensors by role.
-pub(crate) struct Names<'a> {
+pub struct Names<'a> {
     checkpoint: &'a Checkpoint,
     own: Table,
     prefix: &'static str,
@@ -65,7 +65,7 @@ impl<'a> Names<'a> {
     }
 
     /// The full name of a weight; `layer` is `None` for those outside the layers, `part` is `weight` or `bias`.
-    pub(crate) fn name(&self, layer: Option<usize>, role: &str, part: &str) -> String {
+    pub fn name(&self, layer: Option<usize>, role: &str, part: &str) -> String {
         match (self.checkpoint.source, layer) {
             (Source::Gguf, Some(i)) => format!("blk.{i}.{role}.{part}"),
             (Source::Gguf, None) => format!("{role}.{part}"),
@@ -99,13 +99,13 @@ impl<'a> Names<'a> {
     }
 
     /// The tensor of a role, if the checkpoint has it.
-    pub(crate) fn find(&self, layer: Option<usize>, role: &str, part: &str) -> Option<&'a Tensor> {
+    pub fn find(&self, layer: Option<usize>, role: &str, part: &str) -> Option<&'a Tensor> {
         self.checkpoint.tensor(&self.name(layer, role, part))
     }
 
     /// The tensor that holds a role of all experts. Beside GGUF, there are two forms: the parameters of newer
     /// transformers (`experts.down_proj`), and MLX's modules (`switch_mlp.down_proj`).
-    pub(crate) fn stacked_experts(&self, layer: usize, role: &str) -> Option<&'a Tensor> {
+    pub fn stacked_experts(&self, layer: usize, role: &str) -> Option<&'a Tensor> {
         let projection = match role {
             _ if self.is_gguf() => return self.find(Some(layer), role, "weight"),
             "ffn_gate_up_exps" => "gate_up_proj",
@@ -120,7 +120,7 @@ impl<'a> Names<'a> {
     }
 
     /// The tensor of a full name.
-    pub(crate) fn tensor(&self, name: &str) -> Option<&'a Tensor> {
+    pub fn tensor(&self, name: &str) -> Option<&'a Tensor> {
         self.checkpoint.tensor(name)
     }
 

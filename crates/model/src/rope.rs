@@ -9,22 +9,25 @@ use crate::{Result, Settings};
 
 /// How the frequencies of a plain rotation are stretched to a longer context.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Scaling {
+#[allow(
+    missing_docs,
+    reason = "the fields are the parameters of the schemes, by their usual names"
+)]
+pub enum Scaling {
+    /// Not at all.
     None,
-    Linear {
-        factor: f64,
-    },
+    /// Every frequency divided by the factor.
+    Linear { factor: f64 },
     /// A divisor per pair: `rope_freqs` of a GGUF, or LongRoPE's factors.
-    Divisors {
-        values: Vec<f32>,
-        magnitude: f64,
-    },
+    Divisors { values: Vec<f32>, magnitude: f64 },
+    /// Low frequencies divided, high ones left, those between in part.
     Llama3 {
         factor: f64,
         low: f64,
         high: f64,
         original: f64,
     },
+    /// The same with a ramp over the pairs, and a larger magnitude.
     Yarn {
         factor: f64,
         original: f64,
@@ -36,8 +39,10 @@ pub(crate) enum Scaling {
 
 /// Layers that see the whole context, or only a window of it: some models rotate them differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
+    /// The whole context.
     Full,
+    /// A window.
     Sliding,
 }
 
@@ -104,8 +109,11 @@ pub(crate) fn rope(pairing: Pairing, dims: usize, base: f64, scaling: &Scaling) 
     }
 }
 
-/// Base and scaling that the checkpoint asks for.
-pub(crate) fn base_and_scaling(
+/// Base and scaling that the checkpoint asks for, for heads that rotate `dims` values.
+///
+/// # Errors
+/// When a setting is malformed or names a scheme that is not known.
+pub fn base_and_scaling(
     s: &Settings<'_>,
     reach: Reach,
     dims: usize,

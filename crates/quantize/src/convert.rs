@@ -5,7 +5,7 @@ use std::{collections::HashMap, io::Write, ops::ControlFlow, thread};
 use hearth_format::{BlockType, Checkpoint, GgufWriter, Metadata, Source as Form, Value};
 
 use crate::{
-    Error, Mixture, Result, gguf,
+    Error, Mixture, Result, gguf, hf,
     plan::{Plan, Source, Target},
     write,
 };
@@ -72,12 +72,7 @@ pub fn convert(
 ) -> Result<Summary> {
     let plan = match checkpoint.source {
         Form::Gguf => gguf::plan(checkpoint)?,
-        Form::HuggingFace => {
-            return Err(Error::Inexpressible {
-                place: checkpoint.label().to_owned(),
-                what: "it comes from a directory".to_owned(),
-            });
-        }
+        Form::HuggingFace => hf::plan(checkpoint, options)?,
     };
     let place = checkpoint.label();
     let Plan {
@@ -99,7 +94,12 @@ pub fn convert(
     if !options.allow_requantize {
         refuse_quantized(place, &targets)?;
     }
-    let file_type = options.mixture.map(Mixture::file_type);
+    // A GGUF whose types stay keeps what it says of them.
+    let mixture = match checkpoint.source {
+        Form::Gguf => options.mixture,
+        Form::HuggingFace => options.mixture.or_else(|| most_common(&targets)),
+    };
+    let file_type = mixture.map(Mixture::file_type);
     let metadata = with_types(metadata, file_type);
     let summary = summary(&metadata, &targets, notes);
     let mut writer = GgufWriter::new(metadata).map_err(Error::Write)?;
@@ -116,6 +116,18 @@ pub fn convert(
     write::tensors(place, &targets, threads, progress, &mut body)?;
     body.finish().map_err(Error::Write)?;
     Ok(summary)
+}
+
+/// The mixture that is named like the type of most values.
+fn most_common(targets: &[(Target<'_>, BlockType)]) -> Option<Mixture> {
+    let of = |mixture: Mixture| -> u64 {
+        let same = targets
+            .iter()
+            .filter(|(_, block)| *block == mixture.block());
+        same.map(|(target, _)| target.values()).sum()
+    };
+    let plain = [Mixture::F32, Mixture::F16, Mixture::BF16];
+    plain.into_iter().max_by_key(|mixture| of(*mixture))
 }
 
 fn refuse_quantized(place: &str, targets: &[(Target<'_>, BlockType)]) -> Result<()> {

@@ -9,9 +9,11 @@ mod convert;
 mod encode;
 mod error;
 mod gguf;
+mod hf;
 mod mixture;
 mod plan;
 mod rules;
+mod side;
 mod write;
 
 pub use convert::{Options, Progress, Summary, convert};

@@ -34,7 +34,6 @@ pub(crate) enum Source<'a> {
 
 /// Rows of one tensor or of several, one after another, perhaps in another order and multiplied.
 pub(crate) struct Rows<'a> {
-    /// All of the same number of rows.
     pub parts: Vec<Part<'a>>,
     pub order: Order,
     pub factor: f32,
@@ -92,10 +91,14 @@ impl<'a> Rows<'a> {
     }
 
     fn locate(&self, row: usize) -> (&'a Tensor, usize) {
-        let row = self.order.source(row);
-        let rows = self.parts[0].rows;
-        let part = &self.parts[row / rows];
-        (part.tensor, part.first + row % rows)
+        let mut row = self.order.source(row);
+        for part in &self.parts {
+            if row < part.rows {
+                return (part.tensor, part.first + row);
+            }
+            row -= part.rows;
+        }
+        unreachable!("parts have as many rows as the tensor they make up")
     }
 
     /// The bytes of a row, where they need no change to be of type `block`.

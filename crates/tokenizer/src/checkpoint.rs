@@ -42,7 +42,8 @@ impl Tokenizer {
     }
 }
 
-fn read(checkpoint: &Checkpoint, name: &str) -> Result<Option<Vec<u8>>> {
+/// A file beside the weights, if it is there.
+pub(crate) fn read(checkpoint: &Checkpoint, name: &str) -> Result<Option<Vec<u8>>> {
     let Some(path) = checkpoint.side_file(name) else {
         return Ok(None);
     };

@@ -13,6 +13,7 @@ mod checkpoint;
 mod cuts;
 mod decode;
 mod error;
+mod export;
 mod gguf;
 mod json;
 mod markers;

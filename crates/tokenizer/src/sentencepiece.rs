@@ -66,6 +66,13 @@ pub(crate) fn load(
     }
 }
 
+/// The score of each piece, and whether pieces are found by pair encoding.
+pub(crate) fn scores(model: &[u8]) -> Result<(Vec<f32>, bool)> {
+    let model = Model::read(model)?;
+    let scores = model.pieces.iter().map(|p| p.score).collect();
+    Ok((scores, model.algorithm == 2))
+}
+
 struct Piece<'m> {
     text: &'m [u8],
     score: f32,

@@ -34,6 +34,18 @@ impl Kind {
             _ => Self::Normal,
         }
     }
+
+    /// The number of `tokenizer.ggml.token_type`.
+    pub(crate) fn to_gguf(self) -> i32 {
+        match self {
+            Self::Normal => 1,
+            Self::Unknown => 2,
+            Self::Control => 3,
+            Self::UserDefined => 4,
+            Self::Unused => 5,
+            Self::Byte => 6,
+        }
+    }
 }
 
 /// A table of tokens.

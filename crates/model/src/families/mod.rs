@@ -6,7 +6,9 @@ mod llama;
 mod phi3;
 mod qwen;
 
-use crate::{Error, Result, Settings, Spec, names::Table};
+use hearth_format::Checkpoint;
+
+use crate::{Error, Names, Result, Settings, Spec, names::Table};
 
 /// An architecture that hearth runs.
 pub struct Family {
@@ -20,6 +22,21 @@ pub struct Family {
     pub(crate) names: Table,
     /// Reads the settings.
     pub(crate) spec: fn(&Settings<'_>) -> Result<Spec>,
+}
+
+impl Family {
+    /// What the settings describe.
+    ///
+    /// # Errors
+    /// When one is missing or makes no sense.
+    pub fn spec(&self, settings: &Settings<'_>) -> Result<Spec> {
+        (self.spec)(settings)
+    }
+
+    /// What a checkpoint of this family calls its weights.
+    pub fn names<'a>(&self, checkpoint: &'a Checkpoint) -> Names<'a> {
+        Names::new(checkpoint, self.names)
+    }
 }
 
 /// All families. GGUF files of mistral and mixtral say `llama`, which reads them too.

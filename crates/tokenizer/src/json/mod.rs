@@ -2,7 +2,7 @@
 
 mod base64;
 pub(crate) mod file;
-mod parts;
+pub(crate) mod parts;
 
 use serde::de::DeserializeOwned;
 
@@ -44,7 +44,7 @@ impl Tokenizer {
     }
 }
 
-fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T> {
+pub(crate) fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|source| Error::Json {
         file: name.to_owned(),
         source,
@@ -154,7 +154,7 @@ impl Draft {
 }
 
 impl file::Model {
-    fn type_name(&self) -> &str {
+    pub(crate) fn type_name(&self) -> &str {
         match (&self.kind, &self.vocab) {
             (Some(kind), _) => kind,
             (None, Vocabulary::Scores(_)) => "Unigram",

@@ -79,7 +79,7 @@ fn parts<'v>(part: &'v Value, list: &str) -> Result<Vec<&'v Value>> {
 }
 
 /// Normalisation, and whether it ends in byte-level characters.
-pub(super) fn normalizer(part: &Value) -> Result<(Vec<Step>, bool)> {
+pub(crate) fn normalizer(part: &Value) -> Result<(Vec<Step>, bool)> {
     let mut steps = Vec::new();
     let mut byte_level = false;
     for part in parts(part, "normalizers")? {
@@ -170,7 +170,7 @@ fn cut(pattern: Pattern, behavior: Behavior) -> Stage {
 }
 
 /// The cutting, and whether it ends in byte-level characters.
-pub(super) fn pre_tokenizer(part: &Value) -> Result<(Vec<Stage>, bool)> {
+pub(crate) fn pre_tokenizer(part: &Value) -> Result<(Vec<Stage>, bool)> {
     let mut stages = Vec::new();
     let mut byte_level = false;
     for part in parts(part, "pretokenizers")? {
@@ -178,6 +178,29 @@ pub(super) fn pre_tokenizer(part: &Value) -> Result<(Vec<Stage>, bool)> {
         stage(part, &mut stages)?;
     }
     Ok((stages, byte_level))
+}
+
+/// The expressions of a byte-level pre-tokenizer that isolates the matches of each; `None` where it does something else.
+pub(crate) fn isolated(part: &Value) -> Result<Option<Vec<String>>> {
+    let mut patterns = Vec::new();
+    for part in parts(part, "pretokenizers")? {
+        match kind(part) {
+            "ByteLevel" if flag(part, "add_prefix_space", true) => return Ok(None),
+            "ByteLevel" if flag(part, "use_regex", true) => patterns.push(GPT2.to_owned()),
+            "ByteLevel" => {}
+            "Digits" if flag(part, "individual_digits", false) => {
+                patterns.push(r"\p{N}".to_owned())
+            }
+            "Split" if matches!(behavior(part)?, Behavior::Isolated) => {
+                match part.get("pattern").and_then(|p| text(p, "Regex")) {
+                    Some(regex) => patterns.push(regex.to_owned()),
+                    None => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(patterns))
 }
 
 fn stage(part: &Value, stages: &mut Vec<Stage>) -> Result<()> {
