@@ -204,14 +204,22 @@ impl Name {
             .any(|host| self.host.eq_ignore_ascii_case(host))
     }
 
-    /// The same model under another tag.
+    /// The same with other parts; how the registry is spoken to stays.
     ///
     /// # Errors
-    /// When the tag breaks the grammar.
-    pub fn with_tag(&self, tag: &str) -> Result<Self, NameError> {
-        let mut name = Self::new(&self.host, &self.namespace, &self.model, tag)?;
-        name.plain_http = self.plain_http;
-        Ok(name)
+    /// When a part breaks the grammar.
+    pub(crate) fn respelled(
+        &self,
+        host: &str,
+        namespace: &str,
+        model: &str,
+        tag: &str,
+    ) -> Result<Self, NameError> {
+        let plain_http = self.plain_http;
+        Ok(Self {
+            plain_http,
+            ..Self::new(host, namespace, model, tag)?
+        })
     }
 
     /// Host, namespace, model, tag.

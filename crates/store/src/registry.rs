@@ -120,9 +120,10 @@ impl Store {
         watch: Watch<'_>,
     ) -> Result<Entry> {
         watch(Event::Status("pulling manifest".to_owned()));
+        let name = &self.spelling(name)?;
         let sessions = remote.sessions(name, environment, true)?;
         let (manifest, first) = self.first_manifest(&sessions, name, only).await?;
-        self.check_pin(&self.spelling(name)?, &manifest)?;
+        self.check_pin(name, &manifest)?;
         let _lock = self.adding()?;
         for layer in manifest.contents() {
             // The mirror that had the manifest is asked first for its contents.

@@ -93,7 +93,7 @@ impl Store {
             directory.push(&spelled);
             parts.push(spelled);
         }
-        Ok(Name::new(&parts[0], &parts[1], &parts[2], &parts[3])?)
+        Ok(name.respelled(&parts[0], &parts[1], &parts[2], &parts[3])?)
     }
 
     fn alike(&self, directory: &Path, part: &str) -> Result<Option<String>> {

@@ -2,7 +2,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    path::Path,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -43,13 +44,13 @@ impl Default for Timing {
     }
 }
 
-/// Asks servers. One pool of connections per reach, so that no connection made for one is used for another.
+/// Asks servers. One pool of connections per reach, so that no connection made for one is used for another; a pool is
+/// made when it is first needed, since that reads the system's certificates.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pools: [reqwest::Client; 3],
+    pools: Arc<[OnceLock<reqwest::Client>; 3]>,
+    certificates: Vec<reqwest::Certificate>,
     pub(crate) timing: Timing,
-    /// Addresses further inside than this are never asked, whoever names them.
-    limit: Reach,
 }
 
 /// What to ask.
@@ -100,53 +101,34 @@ impl Client {
     /// # Errors
     /// When the certificates cannot be read.
     pub fn new(registry: &Registry, timing: Timing) -> Result<Self> {
-        Self::with_limit(registry, timing, Reach::Machine)
-    }
-
-    /// A client that asks no address further inside than `limit`.
-    ///
-    /// # Errors
-    /// As [`Client::new`].
-    pub fn with_limit(registry: &Registry, timing: Timing, limit: Reach) -> Result<Self> {
         // An error means that one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let certificates = match &registry.ca {
-            None => Vec::new(),
-            Some(path) => {
-                let bytes = crate::Disk::default().read(path, 1 << 20)?;
-                let what = || path.display().to_string();
-                let bytes = bytes.ok_or_else(|| {
-                    Error::invalid(what(), "there is no such file of certificates")
-                })?;
-                reqwest::Certificate::from_pem_bundle(&bytes)
-                    .ok()
-                    .filter(|found| !found.is_empty())
-                    .ok_or_else(|| Error::invalid(what(), "expected certificates in PEM"))?
-            }
-        };
-        let pool = |reach: Reach| {
-            let mut builder = reqwest::Client::builder()
-                .redirect(Policy::none())
-                .referer(false)
-                .connect_timeout(timing.connect)
-                .read_timeout(timing.stall)
-                .dns_resolver(Arc::new(Within(reach)));
-            if !certificates.is_empty() {
-                builder = builder.tls_certs_merge(certificates.clone());
-            }
-            builder
-                .build()
-                .map_err(|error| Error::invalid("the HTTP client", causes(&error)))
-        };
         Ok(Self {
-            pools: [
-                pool(Reach::Public)?,
-                pool(Reach::Private)?,
-                pool(Reach::Machine)?,
-            ],
+            pools: Arc::default(),
+            certificates: registry.ca.as_deref().map_or(Ok(Vec::new()), certificates)?,
             timing,
-            limit,
         })
+    }
+
+    /// The connections to addresses within a reach.
+    fn pool(&self, reach: Reach) -> Result<&reqwest::Client> {
+        let pool = &self.pools[reach as usize];
+        if let Some(client) = pool.get() {
+            return Ok(client);
+        }
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(self.timing.connect)
+            .read_timeout(self.timing.stall)
+            .dns_resolver(Arc::new(Within(reach)));
+        if !self.certificates.is_empty() {
+            builder = builder.tls_certs_merge(self.certificates.clone());
+        }
+        let client = builder
+            .build()
+            .map_err(|error| Error::invalid("the HTTP client", causes(&error)))?;
+        Ok(pool.get_or_init(|| client))
     }
 
     /// Asks, and follows redirects: at most ten, to `http` and `https` only, never from `https` to `http`, never
@@ -156,7 +138,7 @@ impl Client {
         let origin = call.url.clone();
         let mut url = call.url;
         let mut headers = call.headers;
-        let mut reach = call.reach.min(self.limit);
+        let mut reach = call.reach;
         let mut elsewhere = false;
         for _ in 0..=MOST_REDIRECTS {
             let response = self
@@ -206,7 +188,7 @@ impl Client {
                 ),
             });
         }
-        let mut request = self.pools[reach as usize]
+        let mut request = self.pool(reach)?
             .request(method.clone(), url.clone())
             .headers(headers.clone());
         request = request.header(reqwest::header::USER_AGENT, user_agent(url));
@@ -231,6 +213,18 @@ impl Client {
             .and_then(|found| found.map(|a| Reach::of(a.ip())).max())
             .unwrap_or(Reach::Public)
     }
+}
+
+/// The certificates of a PEM file.
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
+    let what = || path.display().to_string();
+    let bytes = crate::Disk::default()
+        .read(path, 1 << 20)?
+        .ok_or_else(|| Error::invalid(what(), "there is no such file of certificates"))?;
+    reqwest::Certificate::from_pem_bundle(&bytes)
+        .ok()
+        .filter(|found| !found.is_empty())
+        .ok_or_else(|| Error::invalid(what(), "expected certificates in PEM"))
 }
 
 /// Where an answer sends us, if it does.
