@@ -146,7 +146,6 @@ pub const BUNDLED: &[Bundled] = &[
     Bundled {
         name: "command-r",
         source: r#"
-{{- $last := "" }}
 {{- if or .System .Tools }}<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>{{ .System }}
 {{- if .Tools }}{{ if .System }}
 
@@ -159,7 +158,9 @@ Action: ```json
 ```
 {{- end }}<|END_OF_TURN_TOKEN|>
 {{- end }}
-{{- range .Messages }}{{ $last = .Role }}
+{{- range $i, $_ := .Messages }}
+{{- $last := eq (len (slice $.Messages $i)) 1 }}
+{{- $open := and $last (eq .Role "assistant") (not .ToolCalls) }}
 {{- if eq .Role "user" }}<|START_OF_TURN_TOKEN|><|USER_TOKEN|>{{ .Content }}<|END_OF_TURN_TOKEN|>
 {{- else if eq .Role "tool" }}<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|><results>
 {{ .Content }}
@@ -168,9 +169,11 @@ Action: ```json
 {{- if .ToolCalls }}Action: ```json
 [{{ range $i, $call := .ToolCalls }}{{ if $i }}, {{ end }}{"tool_name": "{{ .Function.Name }}", "parameters": {{ .Function.Arguments }}}{{ end }}]
 ```
-{{- end }}<|END_OF_TURN_TOKEN|>
 {{- end }}
-{{- end }}<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>"#,
+{{- if not $open }}<|END_OF_TURN_TOKEN|>{{ end }}
+{{- end }}
+{{- if and $last (not $open) }}<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>{{ end }}
+{{- end }}"#,
         stops: &["<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>"],
     },
     Bundled {
@@ -183,7 +186,7 @@ Action: ```json
 ];
 
 /// The names that [`fallback`] has for the same forms.
-const SAME: [(&str, &str); 9] = [
+pub(super) const SAME: [(&str, &str); 9] = [
     ("llama3", "llama3-instruct"),
     ("chatml", "chatml"),
     ("gemma", "gemma-instruct"),

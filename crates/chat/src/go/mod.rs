@@ -196,7 +196,8 @@ impl GoTemplate {
         inspect::tool_tag(&self.program.root)
     }
 
-    /// The text that ends an assistant's turn, as [`crate::Template::turn_end`] tells it.
+    /// The text that ends an assistant's turn, as [`crate::Template::turn_end`] tells it; where
+    /// nothing ends it, the tag that begins the next turn.
     pub fn turn_end(&self) -> Option<String> {
         const MARKS: [&str; 3] = ["hearth-first", "hearth-mark", "hearth-last"];
         let roles = ["user", "assistant", "user"];
@@ -218,10 +219,13 @@ impl GoTemplate {
         let common = common.take_while(|(a, b)| a == b);
         let common: usize = common.map(|(a, _)| a.len_utf8()).sum();
         let end = between[..between.len() - common].trim();
-        // Of several tags the first is enough, and the others may begin the next text.
-        let tag = end.starts_with('<').then(|| end.find('>')).flatten();
-        let end = tag.map_or(end, |at| &end[..=at]);
-        Some(end.to_owned()).filter(|end| !end.is_empty())
+        // A system's turn ends in the same way, and then nothing is left. Of several tags the
+        // first is enough: the others may begin the next text.
+        let tagged = if end.is_empty() { between.trim() } else { end };
+        match tagged.find('>').filter(|_| tagged.starts_with('<')) {
+            Some(at) => Some(tagged[..=at].to_owned()),
+            None => Some(end.to_owned()).filter(|end| !end.is_empty()),
+        }
     }
 }
 

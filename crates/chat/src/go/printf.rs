@@ -61,7 +61,8 @@ impl<'a> Printer<'a> {
             self.bad_index |= indexed;
             spec.width = Some(checked(width)?);
         }
-        if self.take(b'.') {
+        // A dot at the very end is taken for the verb.
+        if self.rest != b"." && self.take(b'.') {
             self.bad_index |= indexed;
             indexed = self.index();
             if self.take(b'*') {

@@ -106,7 +106,7 @@ impl List {
             start: self.start + start,
             end: self.start + end,
             form: self.form,
-            nil: false,
+            nil: self.nil,
         }
     }
 }
