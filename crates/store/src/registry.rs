@@ -27,6 +27,8 @@ pub struct Remote {
     pub insecure: bool,
     /// Bytes per piece of a download.
     pub piece: u64,
+    /// A branch, tag or commit of a repository of the hub; `main` if none.
+    pub revision: Option<String>,
 }
 
 impl Remote {
@@ -37,6 +39,7 @@ impl Remote {
             timing: Timing::default(),
             insecure: false,
             piece: PIECE,
+            revision: None,
         }
     }
 
@@ -87,7 +90,7 @@ impl Remote {
     }
 }
 
-fn address(text: &str) -> Result<Url> {
+pub(crate) fn address(text: &str) -> Result<Url> {
     let url = Url::parse(text).map_err(|error| {
         Error::invalid(text, format!("expected the address of a registry: {error}"))
     })?;
@@ -121,6 +124,9 @@ impl Store {
     ) -> Result<Entry> {
         watch(Event::Status("pulling manifest".to_owned()));
         let name = &self.spelling(name)?;
+        if name.is_hub() {
+            return self.pull_hub(name, only, remote, environment, watch).await;
+        }
         let sessions = remote.sessions(name, environment, true)?;
         let (manifest, first) = self.first_manifest(&sessions, name, only).await?;
         self.check_pin(name, &manifest)?;
@@ -160,23 +166,38 @@ impl Store {
         remote: &Remote,
         watch: Watch<'_>,
     ) -> Result<()> {
-        let Some(download) = Download::take_up(self, layer.digest, layer.size, watch).await? else {
-            watch(Event::Content {
-                verb: crate::Verb::Pull,
-                digest: layer.digest,
-                total: layer.size,
-                completed: layer.size,
-            });
-            return Ok(());
-        };
         let path = format!("/v2/{}/blobs/{}", repository(name), layer.digest);
         let sources =
             sessions.map(|session| Ok(Source::new(session, session.url(&path)?, layer.size)));
         let sources = sources.collect::<Result<Vec<_>>>()?;
-        let plan = self
-            .plan(sources[0].session(), name, layer, remote.piece)
-            .await;
-        download.run(&sources, &plan).await
+        let plan = async |session: &Session| self.plan(session, name, layer, remote.piece).await;
+        self.fetch(layer.digest, layer.size, &sources, plan, watch)
+            .await
+    }
+
+    /// Brings a content into the store from the first of `sources` that has it, unless it is there.
+    pub(crate) async fn fetch(
+        &self,
+        digest: Digest,
+        size: u64,
+        sources: &[Source<'_>],
+        plan: impl AsyncFnOnce(&Session) -> Plan,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let Some(download) = Download::take_up(self, digest, size, watch).await? else {
+            watch(Event::Content {
+                verb: crate::Verb::Pull,
+                digest,
+                total: size,
+                completed: size,
+            });
+            return Ok(());
+        };
+        let plan = match sources.first() {
+            Some(source) => plan(source.session()).await,
+            None => Plan::even(size, PIECE),
+        };
+        download.run(sources, &plan).await
     }
 
     /// Pieces with digests where the registry has them, else equal ones.

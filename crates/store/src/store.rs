@@ -5,8 +5,10 @@ use std::{
     time::SystemTime,
 };
 
+use hearth_format::Checkpoint;
+
 use crate::{
-    Config, Digest, Disk, Error, Layer, Layout, Lock, Manifest, Name, Pins, Result,
+    Config, Digest, Disk, Error, Kind, Layer, Layout, Lock, Manifest, Name, Pins, Result,
     lock::Hold,
     manifest::{LARGEST, is_plain_path},
 };
@@ -308,6 +310,39 @@ impl Store {
         };
         let previous = Manifest::parse(&raw, &path.display().to_string())?;
         self.point(&entry.name, &previous)
+    }
+
+    /// Opens layers of weights as a model; `label` names it in messages.
+    ///
+    /// # Errors
+    /// When there are no weights among them, a file is missing, or it breaks a rule of its format.
+    pub(crate) fn checkpoint(&self, label: &str, layers: &[Layer]) -> Result<Checkpoint> {
+        let blob = |layer: &Layer| self.layout.blob(&layer.digest);
+        let of_kind = |kind| layers.iter().filter(move |layer| layer.kind() == kind);
+        let models: Vec<PathBuf> = of_kind(Kind::Model).map(blob).collect();
+        if !models.is_empty() {
+            return Ok(Checkpoint::open_parts(label, &models)?);
+        }
+        let named = layers.iter().filter_map(|layer| {
+            let name = layer.name.clone()?;
+            match layer.kind() {
+                Kind::Tensor => Some((format!("tensors/{name}.safetensors"), blob(layer))),
+                Kind::Safetensors | Kind::Json => Some((name, blob(layer))),
+                _ => None,
+            }
+        });
+        Ok(Checkpoint::open_files(label, named.collect())?)
+    }
+
+    /// Opens a stored model.
+    ///
+    /// # Errors
+    /// When a content is missing, or its weights break a rule of their format.
+    pub fn open(&self, entry: &Entry) -> Result<Checkpoint> {
+        for layer in entry.manifest.contents() {
+            self.layer_file(&entry.name, layer)?;
+        }
+        self.checkpoint(&entry.name.to_string(), &entry.manifest.layers)
     }
 
     /// Files of a checkpoint directory that a manifest keeps, by their paths in it.

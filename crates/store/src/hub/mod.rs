@@ -7,6 +7,9 @@ mod directory;
 mod git;
 mod group;
 mod label;
+mod pull;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use choose::{Choice, ChoiceKind, INDEX};
