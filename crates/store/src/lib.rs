@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod create;
 mod digest;
 mod disk;
 mod error;
+#[cfg(test)]
+mod fixtures;
 pub mod http;
 pub mod hub;
 mod layout;
@@ -26,6 +29,7 @@ mod store;
 mod transfer;
 mod view;
 
+pub use create::{Base, Create, Recipe, Transform};
 pub use digest::{Digest, DigestError, Hasher};
 pub use disk::{Disk, Faults};
 pub use error::Error;

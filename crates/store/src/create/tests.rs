@@ -1,4 +1,4 @@
-use std::{fs, io::Write as _, path::Path, sync::Mutex};
+use std::{fs, path::Path, sync::Mutex};
 
 use hearth_format::Checkpoint;
 use serde_json::json;
@@ -679,7 +679,7 @@ fn paths_begin_where_the_modelfile_is_or_at_home() {
 fn a_failure_anywhere_leaves_the_store_sound() {
     for link in [false, true] {
         for fail_at in 0.. {
-            let bench = Bench::new();
+            let bench = Bench::in_memory();
             bench.file("m.gguf", model("llama"));
             bench.file("lora.gguf", adapter());
             bench.file("old.gguf", model("old"));
@@ -715,7 +715,7 @@ fn a_failure_anywhere_leaves_the_store_sound() {
 
 #[test]
 fn a_failure_while_transforming_names_the_disk() {
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     bench.file("m.gguf", model("llama"));
     let transform = |_: &Checkpoint, out: &mut dyn std::io::Write| {
         out.write_all(&model("new")).map_err(Into::into)
