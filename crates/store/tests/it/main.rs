@@ -6,6 +6,7 @@ mod support;
 
 mod crash;
 mod hostile;
+mod hub;
 mod pull;
 mod push;
 mod real;
