@@ -5,6 +5,7 @@
 //! Not here: inference, terminals.
 #![forbid(unsafe_code)]
 
+mod archive;
 pub mod config;
 mod create;
 mod digest;
@@ -19,12 +20,15 @@ mod lock;
 mod manifest;
 mod modelfile;
 mod name;
+pub mod origins;
 mod package;
 mod pins;
 mod progress;
 mod prune;
 mod registry;
+mod run;
 mod running;
+mod sink;
 mod store;
 mod transfer;
 mod view;
@@ -46,6 +50,7 @@ pub use pins::{Pin, Pins};
 pub use progress::{Event, Verb, Watch};
 pub use prune::{Prune, Pruned};
 pub use registry::Remote;
+pub use run::until_interrupted;
 pub use running::{Presence, Running};
 pub use store::{Entry, Listing, Store};
 pub use view::View;

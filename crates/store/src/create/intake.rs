@@ -10,7 +10,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 use super::Create;
-use crate::{Digest, Error, Event, Hasher, Kind, Layer, Layout, Result, Store, Watch, disk};
+use crate::{Digest, Error, Event, Kind, Layer, Layout, Result, Store, Watch, disk, sink::Sink};
 
 const STEP: usize = 4 << 20;
 
@@ -99,7 +99,7 @@ impl<'a> Intake<'a> {
         &self,
         write: impl FnOnce(&mut dyn Write) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<Layer> {
-        let mut out = BufWriter::with_capacity(STEP, self.sink()?);
+        let mut out = BufWriter::with_capacity(STEP, Sink::new(self.store)?);
         let written = write(&mut out);
         let (mut sink, last) = match out.into_inner() {
             Ok(sink) => (sink, Ok(())),
@@ -108,30 +108,18 @@ impl<'a> Intake<'a> {
                 (out.into_parts().0, Err(error))
             }
         };
-        if let Some(error) = sink.failed.take() {
+        if let Some(error) = sink.take_failure() {
             return Err(error);
         }
         written.map_err(|error| Error::invalid("the weights", error.to_string()))?;
-        last.map_err(|error| Error::io(sink.draft.path(), error))?;
-        hearth_format::Gguf::open(sink.draft.path())?;
+        last.map_err(|error| Error::io(sink.draft().path(), error))?;
+        hearth_format::Gguf::open(sink.draft().path())?;
         let (digest, size) = self.keep(sink)?;
         Ok(Layer::new(Kind::Model, digest, size))
     }
 
-    fn sink(&self) -> Result<Sink<'a>> {
-        let temporary = self.store.layout().temporary();
-        self.store.disk().make_directory(&temporary)?;
-        Ok(Sink {
-            store: self.store,
-            draft: self.store.disk().draft(&temporary)?,
-            hasher: Hasher::default(),
-            size: 0,
-            failed: None,
-        })
-    }
-
     fn copy(&self, piece: &Piece, mut file: File, total: u64) -> Result<(Digest, u64)> {
-        let mut sink = self.sink()?;
+        let mut sink = Sink::new(self.store)?;
         let mut buffer = vec![0; STEP];
         loop {
             let count = match file.read(&mut buffer) {
@@ -141,27 +129,24 @@ impl<'a> Intake<'a> {
                 Err(error) => return Err(Error::io(&piece.path, error)),
             };
             sink.add(&buffer[..count])?;
-            self.tell(piece, sink.size, total);
+            self.tell(piece, sink.size(), total);
         }
     }
 
     fn keep(&self, sink: Sink<'_>) -> Result<(Digest, u64)> {
-        let (digest, size) = (sink.hasher.finish(), sink.size);
-        self.publish(sink.draft, digest, size)
+        let (draft, digest, size) = sink.finish();
+        self.publish(draft, digest, size)
     }
 
     /// Gives a draft its name, unless the content is there.
     fn publish(&self, draft: NamedTempFile, digest: Digest, size: u64) -> Result<(Digest, u64)> {
-        let blob = self.store.layout().blob(&digest);
-        if self.store.has(&digest, size) {
-            self.say("using existing layer", digest);
-            return Ok((digest, size));
-        }
-        let disk = self.store.disk();
-        disk.sync(draft.path(), draft.as_file())?;
-        disk.make_directory(&self.store.layout().blobs())?;
-        disk.publish_draft(draft, &blob)?;
-        self.say("creating new layer", digest);
+        let is_new = self.store.keep(draft, &digest, size)?;
+        let what = if is_new {
+            "creating new layer"
+        } else {
+            "using existing layer"
+        };
+        self.say(what, digest);
         Ok((digest, size))
     }
 
@@ -169,9 +154,7 @@ impl<'a> Intake<'a> {
     fn share(&self, file: &File) -> Result<Option<NamedTempFile>> {
         #[cfg(target_os = "linux")]
         {
-            let temporary = self.store.layout().temporary();
-            self.store.disk().make_directory(&temporary)?;
-            let draft = self.store.disk().draft(&temporary)?;
+            let draft = self.store.draft()?;
             // Any failure means a copy, which then names what is wrong.
             let shared = rustix::fs::ioctl_ficlone(draft.as_file(), file).is_ok();
             Ok(shared.then_some(draft))
@@ -198,7 +181,7 @@ impl<'a> Intake<'a> {
             .path
             .canonicalize()
             .map_err(|error| Error::io(&piece.path, error))?;
-        let draft = self.sink()?.draft;
+        let draft = self.store.draft()?;
         self.store.disk().run(&path, || {
             std::fs::remove_file(draft.path())?;
             std::fs::hard_link(&path, draft.path())
@@ -283,43 +266,6 @@ impl<'a> Intake<'a> {
             total,
             completed,
         });
-    }
-}
-
-/// A draft that is hashed while it is written.
-struct Sink<'a> {
-    store: &'a Store,
-    draft: NamedTempFile,
-    hasher: Hasher,
-    size: u64,
-    /// Why a write failed, in full.
-    failed: Option<Error>,
-}
-
-impl Sink<'_> {
-    fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        let (path, file) = (self.draft.path(), self.draft.as_file());
-        self.store.disk().write(path, file, bytes)?;
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        Ok(())
-    }
-}
-
-impl Write for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.add(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(error) => {
-                let told = io::Error::other(error.to_string());
-                self.failed.get_or_insert(error);
-                Err(told)
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
