@@ -54,3 +54,32 @@ impl From<GoTemplate> for ChatTemplate {
         Self::Go(template)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Message, SpecialTokens, go};
+
+    #[test]
+    fn both_languages_make_the_same_prompt() {
+        let jinja = Template::by_name("chatml", SpecialTokens::default()).unwrap();
+        let go = GoTemplate::new(go::by_name("chatml").unwrap().source).unwrap();
+        let request = Request {
+            messages: vec![Message::new("system", "S"), Message::new("user", "U")],
+            add_generation_prompt: true,
+            ..Request::default()
+        };
+        let sources = [jinja.source().to_owned(), go.source().to_owned()];
+        for (template, source) in [jinja.into(), go.into()].iter().zip(sources) {
+            let template: &ChatTemplate = template;
+            assert_eq!(
+                template.render(&request).as_deref(),
+                Ok(
+                    "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
+                ),
+            );
+            assert_eq!(template.turn_end().as_deref(), Some("<|im_end|>"));
+            assert_eq!(template.source(), source);
+        }
+    }
+}

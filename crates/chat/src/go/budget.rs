@@ -14,7 +14,8 @@ const WORK: u64 = 1 << 30;
 pub(super) const STEP: u64 = 64;
 /// The largest text, in bytes: a value's or the prompt's.
 const MAX_TEXT: usize = 1 << 26;
-/// How deeply blocks, parentheses and calls of templates may be nested, all together.
+/// How deeply blocks, parentheses and calls of templates may be nested, all together. A stack of
+/// 1 MiB suffices for it, without optimisation too.
 pub(super) const MAX_DEPTH: usize = 100;
 /// How deeply the data of a request may be nested (what the JSON reader takes, and a little more).
 pub(super) const MAX_DATA_DEPTH: usize = 160;

@@ -7,6 +7,7 @@ use super::ast::{Choice, Command, Name, Node, Pipe, Term};
 use super::budget::{Budget, MAX_DEPTH, STEP, Sink, limit};
 use super::functions::{Context, Failure, Function};
 use super::parser::Program;
+use super::print::{Spec, write_value};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::template::clock::Clock;
@@ -115,7 +116,6 @@ impl<'a> Evaluator<'a, '_> {
     }
 
     fn print(&mut self, value: &Value) -> Result<()> {
-        use super::print::{Spec, write_value};
         match value {
             Value::Missing => self.out.push("<no value>"),
             value => write_value(self.out, &Spec::default(), 'v', value),

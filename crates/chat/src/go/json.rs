@@ -1,5 +1,7 @@
 //! JSON as Go writes it: compact, keys of mappings sorted, `<`, `>` and `&` escaped.
 
+use std::borrow::Cow;
+
 use super::budget::Sink;
 use super::value::{Form, Record, Value};
 use crate::error::Result;
@@ -15,7 +17,7 @@ pub(super) fn write_json(out: &mut Sink, value: &Value) -> Result<()> {
         Value::List(list) => match list.items() {
             _ if list.nil => out.push("null"),
             [word] if list.form == Form::Words => write_json(out, word),
-            items => sequence(out, b"[]", items, |out, item| write_json(out, item)),
+            items => sequence(out, b"[]", items, write_json),
         },
         Value::Map(map) => sequence(out, b"{}", &map.entries, |out, (key, value)| {
             string(out, key)?;
@@ -86,7 +88,7 @@ fn string(out: &mut Sink, text: &[u8]) -> Result<()> {
             out.push(&rest[..at])?;
             let mut chars = rest[at..].chars();
             if let Some(c) = chars.next() {
-                out.push(escape(c))?;
+                out.push(&*escape(c))?;
             }
             rest = chars.as_str();
         }
@@ -102,17 +104,20 @@ fn is_escaped(c: char) -> bool {
     c < ' ' || matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
 }
 
-fn escape(c: char) -> String {
-    match c {
-        '"' => "\\\"".to_owned(),
-        '\\' => "\\\\".to_owned(),
-        '\u{8}' => "\\b".to_owned(),
-        '\u{c}' => "\\f".to_owned(),
-        '\n' => "\\n".to_owned(),
-        '\r' => "\\r".to_owned(),
-        '\t' => "\\t".to_owned(),
-        c => format!("\\u{:04x}", u32::from(c)),
-    }
+fn escape(c: char) -> Cow<'static, str> {
+    Cow::Borrowed(match c {
+        '"' => "\\\"",
+        '\\' => "\\\\",
+        '\u{8}' => "\\b",
+        '\u{c}' => "\\f",
+        '\n' => "\\n",
+        '\r' => "\\r",
+        '\t' => "\\t",
+        '<' => "\\u003c",
+        '>' => "\\u003e",
+        '&' => "\\u0026",
+        c => return Cow::Owned(format!("\\u{:04x}", u32::from(c))),
+    })
 }
 
 #[cfg(test)]

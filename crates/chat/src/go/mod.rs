@@ -4,14 +4,14 @@
 //! functions that Ollama adds (`json`, `currentDate`, `yesterdayDate`, `toTypeScriptType`). The
 //! reference is Go itself: `tests/go.json` holds what it makes of many templates.
 //!
-//! Steps from text to prompt: [`lexer`] and [`literal`] make tokens, [`parser`] a tree ([`ast`]),
-//! [`data`] the values of a request ([`value`]), [`evaluate`] executes with [`functions`], and
-//! [`print`], [`printf`] and [`json`] write values.
+//! Steps from text to prompt: `lexer` and `literal` make tokens, `parser` a tree (`ast`), `data` the
+//! values of a request (`value`), `evaluate` executes with `functions`, and `print`, `printf` and
+//! `json` write values.
 //!
 //! # Contract
 //!
 //! A template is untrusted. Parsing and rendering end after bounded work, with a bounded text and
-//! on a bounded stack ([`budget`]); they never panic.
+//! on a bounded stack (`budget`); they never panic.
 
 mod ast;
 mod budget;

@@ -34,20 +34,20 @@ pub(super) fn quoted_char(c: char, spec: &Spec) -> String {
 
 /// The bytes as hexadecimal digits.
 pub(super) fn hex(bytes: &[u8], spec: &Spec, verb: char) -> String {
-    let prefix = match (spec.sharp, verb) {
-        (true, 'X') => "0X",
-        (true, _) => "0x",
-        _ => "",
+    let (prefix, digits) = match verb {
+        'X' => ("0X", b"0123456789ABCDEF"),
+        _ => ("0x", b"0123456789abcdef"),
     };
     let mut out = String::with_capacity(bytes.len() * 2);
     for (at, byte) in bytes.iter().enumerate() {
-        if at == 0 || spec.space {
-            out.push_str(if at > 0 { " " } else { "" });
+        if at > 0 && spec.space {
+            out.push(' ');
+        }
+        if spec.sharp && (at == 0 || spec.space) {
             out.push_str(prefix);
         }
-        match verb {
-            'X' => push(&mut out, format_args!("{byte:02X}")),
-            _ => push(&mut out, format_args!("{byte:02x}")),
+        for half in [byte >> 4, byte & 15] {
+            out.push(char::from(digits[usize::from(half)]));
         }
     }
     out

@@ -47,17 +47,19 @@ pub struct Insert<'a> {
 
 impl<'a> From<&'a Request> for GoRequest<'a> {
     /// The same request for a Go template. Its `extra` variables tell about thinking: `think`
-    /// (`true`, `false` or a level), else `reasoning_effort` (a level; `none` is off), else
-    /// `enable_thinking` (`true` or `false`). A Go template always begins the assistant's turn, so
-    /// `add_generation_prompt` has no effect.
+    /// (`true`, `false` or a level) before `enable_thinking` (`false` is off) before
+    /// `reasoning_effort` (a level; `none` is off). A Go template begins the assistant's turn by
+    /// itself, so `add_generation_prompt` has no effect.
     fn from(request: &'a Request) -> Self {
-        let keys = ["think", "reasoning_effort", "enable_thinking"];
+        let read = |key: &str| request.extra.get(key).and_then(Think::from_json);
+        let think = read("think").or_else(|| match read("enable_thinking") {
+            Some(Think::Off) => Some(Think::Off),
+            enabled => read("reasoning_effort").or(enabled),
+        });
         Self {
             messages: &request.messages,
             tools: &request.tools,
-            think: keys
-                .iter()
-                .find_map(|key| Think::from_json(request.extra.get(*key)?)),
+            think,
             insert: None,
             now: request.now,
         }

@@ -18,7 +18,10 @@ const NOW: Clock = Clock {
     offset_seconds: 0,
 };
 
-fn conversation(turns: &[(&str, &str)]) -> Vec<Message> {
+/// Roles and texts.
+type Turns<'a> = &'a [(&'a str, &'a str)];
+
+fn conversation(turns: Turns) -> Vec<Message> {
     turns
         .iter()
         .map(|(role, text)| Message::new(*role, *text))
@@ -33,7 +36,7 @@ fn render(source: &str, request: &GoRequest) -> Result<String> {
 }
 
 /// The prompt for plain messages.
-fn prompt(source: &str, turns: &[(&str, &str)]) -> Result<String> {
+fn prompt(source: &str, turns: Turns) -> Result<String> {
     let messages = conversation(turns);
     render(
         source,

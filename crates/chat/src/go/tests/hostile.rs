@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::Error;
 
-/// A quarter of the smallest stack that a thread has by default.
-const SMALL_STACK: usize = 512 << 10;
+/// Half of what a thread has by default.
+const SMALL_STACK: usize = 1 << 20;
 
 /// Reads and renders on a thread with a small stack.
 fn on_small_stack(source: &str, messages: &[Message], tools: &[Json]) -> Result<String> {
@@ -62,7 +62,7 @@ fn bombs_are_defused() {
         format!("{}{}", "{{ if 1 }}".repeat(20_000), "{{ end }}".repeat(20_000)),
         format!("{}{}", "{{ range 1 }}".repeat(101), "{{ end }}".repeat(101)),
         format!("{{{{ range 1000000 }}}}{}{{{{ end }}}}", "x".repeat(100_000)),
-        format!("{{{{ range 1000000 }}}}{{{{ $.{} }}}}{{{{ end }}}}", vec!["A"; 10_000].join(".")),
+        format!("{{{{ range 1000000 }}}}{{{{ ($.A).{} }}}}{{{{ end }}}}", vec!["A"; 10_000].join(".")),
         "x".repeat((1 << 20) + 1),
     ];
     for source in cases {

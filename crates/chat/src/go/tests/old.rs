@@ -6,7 +6,7 @@ const TEMPLATE: &str = "{{ if .System }}S:{{ .System }} {{ end }}{{ if .Prompt }
 
 #[test]
 fn walks_the_exchanges() {
-    let cases: [(&[(&str, &str)], &str); 10] = [
+    let cases: [(Turns, &str); 10] = [
         (&[("user", "q")], "U:q A:"),
         (&[("system", "y"), ("user", "q")], "S:y U:q A:"),
         (
@@ -55,7 +55,7 @@ fn walks_the_exchanges() {
 #[test]
 fn adds_a_missing_response() {
     let turns = [("user", "q1"), ("assistant", "r1"), ("user", "q2")];
-    let cases: [(&str, &[(&str, &str)], &str); 4] = [
+    let cases: [(&str, Turns, &str); 4] = [
         ("U:{{ .Prompt }} A:", &turns, "U:q1 A:r1U:q2 A:"),
         ("{{ .Prompt }}", &[("system", "y"), ("user", "q")], "q"),
         ("", &[("user", "q"), ("assistant", "pre")], "pre"),

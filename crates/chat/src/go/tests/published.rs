@@ -229,7 +229,7 @@ fn hermes_calls() {
         <|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n"
     );
     assert_eq!(with_tools(HERMES, None, 6), Ok(expected));
-    let cases: [(&[(&str, &str)], &str); 3] = [
+    let cases: [(Turns, &str); 3] = [
         (
             &[("user", "U")],
             "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n",

@@ -6,7 +6,7 @@ use crate::Error;
 #[test]
 fn goes_through_messages() {
     let abc = [("user", "a"), ("assistant", "b"), ("user", "c")];
-    let cases: [(&str, &[(&str, &str)], &str); 29] = [
+    let cases: [(&str, Turns, &str); 29] = [
         (
             "{{ range .Messages }}<{{ .Role }}>{{ .Content }}{{ end }}",
             &[
@@ -315,6 +315,14 @@ fn tells_about_thinking() {
         (json!({"enable_thinking": false}), "falsetrue"),
         (json!({"reasoning_effort": "medium"}), "truemediumtrue"),
         (json!({"reasoning_effort": "none"}), "falsetrue"),
+        (
+            json!({"enable_thinking": true, "reasoning_effort": "low"}),
+            "truelowtrue",
+        ),
+        (
+            json!({"enable_thinking": false, "reasoning_effort": "low"}),
+            "falsetrue",
+        ),
         (json!({"think": null, "enable_thinking": 3}), "falsefalse"),
     ];
     for (extra, expected) in extra {
