@@ -4,28 +4,63 @@ use std::path::Path;
 
 use anyhow::Result;
 use hearth_compute::{Cpu, Isa, Precision};
-use hearth_format::{Bytes, Checkpoint};
+use hearth_engine::fit::{Guard, Plan};
+use hearth_format::Checkpoint;
 use hearth_model::{LoadOptions, Model};
+use hearth_store::Name;
+
+use crate::library::{Library, Located};
 
 /// The built-in model, a Llama of 5.77 million parameters trained on Shakespeare.
 static BARD: &[u8] = include_bytes!("../assets/bard.gguf");
 
-/// Opens a model by what the user wrote.
-pub(crate) fn open(model: &str) -> Result<Checkpoint> {
+/// What MODEL is called in every help text.
+pub(crate) const BUILT_IN: &str = "bard";
+
+/// Finds a model by what the user wrote: a path, the built-in model, a name of the store, a name that another
+/// program's model has. Nothing where a name means none of these.
+pub(crate) fn look_up(library: &Library, model: &str) -> Result<Option<Located>> {
     let path = Path::new(model);
-    if model == "bard" && !path.exists() {
-        return Ok(Checkpoint::from_gguf_bytes(Bytes::new(BARD), "bard")?);
+    if path.exists() {
+        return Ok(Some(Located::path(path)));
     }
-    if !path.exists() {
+    if model == BUILT_IN {
+        return Ok(Some(Located::built_in(BARD, BUILT_IN)));
+    }
+    let only_path = path.is_absolute()
+        || model.starts_with('.')
+        || [".gguf", ".safetensors"]
+            .iter()
+            .any(|end| model.ends_with(end))
+            && !model.contains(':');
+    if only_path {
         anyhow::bail!(
-            "there is no '{model}': MODEL is a GGUF file, a directory with config.json and safetensors, or bard"
+            "there is no '{model}': MODEL is a GGUF file, a directory with config.json and safetensors, a name such as llama3.2, or bard"
         );
     }
-    Ok(Checkpoint::open(path)?)
+    library.find(&Name::parse_source(model)?)
+}
+
+/// The same, with the package that a stored model is.
+///
+/// # Errors
+/// Also when there is none.
+pub(crate) fn locate(model: &str) -> Result<Located> {
+    let library = Library::open()?;
+    look_up(&library, model)?.ok_or_else(|| {
+        anyhow::anyhow!(
+            "there is no '{model}': it is no file, and 'hearth list' does not have it; 'hearth pull {model}' fetches it"
+        )
+    })
+}
+
+/// Opens a model by what the user wrote.
+pub(crate) fn open(model: &str) -> Result<Checkpoint> {
+    locate(model)?.open()
 }
 
 /// How to run it.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Machine {
     /// Threads that compute, by default one per core
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -33,6 +68,9 @@ pub(crate) struct Machine {
     /// Tokens that a sequence may have, by default what the model was made for, as far as memory allows
     #[arg(long, value_name = "TOKENS", visible_alias = "context")]
     pub ctx: Option<usize>,
+    /// Load the model even where it does not fit into memory
+    #[arg(long)]
+    pub force: bool,
 }
 
 impl Machine {
@@ -42,11 +80,18 @@ impl Machine {
             threads: self.threads.map(usize::from),
             context: self.ctx,
             precision,
+            guard: if self.force {
+                Guard::Force
+            } else {
+                Guard::Refuse
+            },
         }
     }
 
-    /// Loads a model without its vocabulary.
+    /// Loads a model without its vocabulary, if it fits.
     pub(crate) fn load(&self, checkpoint: &Checkpoint, precision: Precision) -> Result<Model<Cpu>> {
+        let options = self.options(precision);
+        Plan::new(checkpoint, options)?.admit(options)?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let cpu = Cpu::new(
             self.threads.map_or_else(cores, usize::from),

@@ -143,6 +143,11 @@ impl Flags {
     }
 }
 
+/// Whether there is a setting of a name.
+pub(crate) fn is_setting(s: &Settings, name: &str) -> bool {
+    serde_json::to_value(s).is_ok_and(|all| all.get(name).is_some())
+}
+
 /// Changes a setting by its name.
 pub(crate) fn set(s: &mut Settings, name: &str, value: &str) -> Result<()> {
     let key = name.replace('-', "_");

@@ -143,7 +143,7 @@ impl Package {
         if self.models.is_empty() {
             lines.push(Line::Instruction(I::From(self.name.to_string())));
         }
-        let groups: [(fn(String) -> Instruction, &[PathBuf]); 4] = [
+        let groups: [(Make, &[PathBuf]); 4] = [
             (I::From, &self.models),
             (I::Adapter, &self.adapters),
             (I::Draft, &self.drafts),
@@ -152,7 +152,7 @@ impl Package {
         for (make, paths) in groups {
             lines.extend(paths.iter().map(|path| Line::Instruction(make(file(path)))));
         }
-        let texts: [(fn(String) -> Instruction, &Option<String>); 5] = [
+        let texts: [(Make, &Option<String>); 5] = [
             (I::Template, &self.template),
             (I::System, &self.system),
             (I::Renderer, &self.config.renderer),
@@ -174,6 +174,9 @@ impl Package {
         lines
     }
 }
+
+/// Makes an instruction of its value.
+type Make = fn(String) -> Instruction;
 
 enum Line {
     Instruction(Instruction),

@@ -52,6 +52,8 @@ pub struct Pruned {
     pub kept_partial: u64,
     /// Bytes that no name uses but a loaded model does.
     pub kept_in_use: u64,
+    /// Bytes that nothing uses and that are younger than the grace.
+    pub kept_young: u64,
 }
 
 impl Store {
@@ -147,7 +149,9 @@ impl Store {
                 pruned.kept_in_use += size;
             } else if is(&uses.previous) && !options.previous {
                 pruned.kept_for_rollback += size;
-            } else if age(&path) >= options.grace && path.is_file() {
+            } else if age(&path) < options.grace || !path.is_file() {
+                pruned.kept_young += size;
+            } else {
                 pruned.blobs += 1;
                 pruned.bytes += size;
                 if !options.dry_run {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result};
-use hearth_chat::{Message, Request, SpecialTokens, Template, fallback};
+use hearth_chat::{ChatTemplate, Message, Request, SpecialTokens, Template, fallback};
 use hearth_engine::{
     Engine, Event, Generation, Limits, Outcome, Sequence,
     sampling::{self, Chain, Settings},
@@ -29,34 +29,36 @@ pub(crate) struct Conversation<'e> {
     pub options: Options,
     pub messages: Vec<Message>,
     sequence: Sequence<'e>,
-    template: Template,
+    template: ChatTemplate,
     /// Where the template came from, for those who ask.
     pub template_name: String,
     turn_end: Option<String>,
 }
 
 impl<'e> Conversation<'e> {
-    /// An empty one, with the model's template, or the one that its vocabulary suggests.
+    /// An empty one, with the template that was given, the model's, or the one that its vocabulary suggests.
     pub(crate) fn new(
         engine: &'e Engine,
         checkpoint: &Checkpoint,
+        given: Option<ChatTemplate>,
         mut options: Options,
     ) -> Result<Self> {
         let tokenizer = engine.tokenizer();
         let tokens = special_tokens(tokenizer);
-        let (template, template_name) = match template_source(checkpoint) {
-            Some(source) => (
-                Template::new(&source, tokens)?,
+        let (template, template_name) = match (given, template_source(checkpoint)) {
+            (Some(template), _) => (template, "of the Modelfile".to_owned()),
+            (None, Some(source)) => (
+                Template::new(&source, tokens)?.into(),
                 "the model's own".to_owned(),
             ),
-            None => {
+            (None, None) => {
                 let has = |text: &str| tokenizer.token_to_id(text).is_some();
                 let builtin = fallback::detect(&has, engine.model().spec().family);
                 options
                     .stops
                     .extend(builtin.stops.iter().map(|stop| (*stop).to_owned()));
                 (
-                    Template::new(builtin.source, tokens)?,
+                    Template::new(builtin.source, tokens)?.into(),
                     format!("the built-in '{}', since the model has none", builtin.name),
                 )
             }

@@ -15,7 +15,7 @@ use crate::model::{self, Machine};
 /// What `hearth bench` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A GGUF file, a model directory, or bard
+    /// A name, a GGUF file, a model directory, or bard
     model: String,
     /// Tokens of a prompt
     #[arg(long, default_value_t = 512, value_name = "TOKENS")]

@@ -18,7 +18,7 @@ use report::Report;
 /// What `hearth fit` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A GGUF file, a model directory, or bard
+    /// A name, a GGUF file, a model directory, or bard
     model: String,
     /// As conformance is checked: f32 activations and cache
     #[arg(long)]

@@ -11,7 +11,7 @@ use crate::model::{self, Machine};
 /// What `hearth logits` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A GGUF file, a model directory, or bard
+    /// A name, a GGUF file, a model directory, or bard
     model: String,
     /// The tokens, with commas between
     #[arg(long, value_delimiter = ',', required = true)]

@@ -6,12 +6,16 @@ use anyhow::{Result, bail};
 use hearth_chat::{Message, Reasoning, Tags};
 use hearth_compute::Precision;
 use hearth_engine::{Engine, Finish, Outcome, recommended};
+use hearth_store::Name;
 use serde_json::json;
 
 use crate::{
     chat::{self, Conversation, Printer},
     input::{self, Interrupt, Interrupted},
-    model, sampling,
+    library::{Library, Located},
+    model, package,
+    progress::Progress,
+    sampling,
 };
 
 /// What `hearth run` takes.
@@ -23,8 +27,8 @@ Examples:
   cat notes.txt | hearth run model.gguf \"Summarise this:\"
   hearth run model.gguf \"Once\" --raw --temperature 0 --max-tokens 32 --json")]
 pub(crate) struct Arguments {
-    /// A GGUF file, a model directory, or bard
-    #[arg(default_value = "bard")]
+    /// A name, a GGUF file, a model directory, or bard
+    #[arg(default_value = model::BUILT_IN)]
     model: String,
     /// What to answer; without it, chat. Piped input is put behind it
     prompt: Vec<String>,
@@ -63,25 +67,52 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let prompt = prompt(arguments)?;
-    let checkpoint = model::open(&arguments.model)?;
+    let library = Library::open()?;
+    let located = find_or_pull(&library, &arguments.model)?;
+    let checkpoint = located.open()?;
     let mut settings = recommended(&checkpoint);
+    let mut options = chat::Options {
+        settings: settings.clone(),
+        seed: None,
+        max_tokens: None,
+        stops: Vec::new(),
+        ignore_end: arguments.ignore_eos,
+    };
+    let mut defaults = package::Defaults::default();
+    if let Some(package) = &located.package {
+        package::check(package)?;
+        defaults = package::apply(package, &mut settings, &mut options)?;
+    }
     arguments.sampling.apply(&mut settings)?;
+    options.settings = settings;
+    options.seed = arguments.seed.or(options.seed);
+    options.max_tokens = arguments.max_tokens.or(options.max_tokens);
+    options.stops.extend(arguments.stop.iter().cloned());
     let precision = if arguments.exact {
         Precision::Exact
     } else {
         Precision::Fast
     };
-    let engine = Engine::load(&checkpoint, arguments.machine.options(precision))?;
-    let options = chat::Options {
-        settings,
-        seed: arguments.seed,
-        max_tokens: arguments.max_tokens,
-        stops: arguments.stop.clone(),
-        ignore_end: arguments.ignore_eos,
-    };
-    let mut conversation = Conversation::new(&engine, &checkpoint, options)?;
+    let engine = Engine::load(
+        &checkpoint,
+        machine(arguments, &defaults).options(precision),
+    )?;
+    let size = engine.predicted().peak() as u64;
+    let _presence = located.announce(&library, engine.context(), size);
+    let template = located
+        .package
+        .as_ref()
+        .map(package::template)
+        .transpose()?;
+    let mut conversation = Conversation::new(&engine, &checkpoint, template.flatten(), options)?;
+    if let Some(package) = &located.package {
+        conversation.messages = package::first_messages(package);
+    }
     if let Some(system) = &arguments.system {
         conversation.set_system(system);
+    }
+    for note in &defaults.notes {
+        eprintln!("note: {note}");
     }
     let interrupt = Interrupt::listen()?;
     match prompt {
@@ -90,6 +121,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             greet(arguments);
             chat::repl(conversation, interrupt, arguments.verbose)
         }
+    }
+}
+
+/// The model, fetched if a registry or the hub has it and this machine does not.
+fn find_or_pull(library: &Library, model: &str) -> Result<Located> {
+    if let Some(located) = model::look_up(library, model)? {
+        return Ok(located);
+    }
+    let name = Name::parse_source(model)?;
+    eprintln!("{name} is not on this machine, fetching it");
+    library.pull(&name, &library.remote(false), &Progress::new(false))?;
+    model::locate(model)
+}
+
+/// The flags, with what the model asks for where they say nothing.
+fn machine(arguments: &Arguments, defaults: &package::Defaults) -> model::Machine {
+    let given = &arguments.machine;
+    model::Machine {
+        threads: given.threads.or(defaults.threads),
+        ctx: given.ctx.or(defaults.context),
+        ..*given
     }
 }
 

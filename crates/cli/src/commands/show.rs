@@ -19,7 +19,7 @@ use crate::{
 /// What `hearth show` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A GGUF file, a model directory, or bard
+    /// A name, a GGUF file, a model directory, or bard
     model: String,
     /// One JSON object
     #[arg(long)]
@@ -33,7 +33,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let checkpoint = model::open(&arguments.model)?;
     let machine = Machine {
         threads: Some(1),
-        ctx: None,
+        // Looking at a model takes no memory.
+        force: true,
+        ..Machine::default()
     };
     let model = machine.load(&checkpoint, Precision::Fast)?;
     let spec = model.spec();
@@ -113,7 +115,7 @@ fn types(checkpoint: &Checkpoint) -> BTreeMap<String, usize> {
     types
 }
 
-fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     match n as f64 {
         n if n >= 1e9 => format!("{:.2} billion", n / 1e9),
         n if n >= 1e6 => format!("{:.2} million", n / 1e6),
@@ -121,7 +123,7 @@ fn count(n: u64) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;

@@ -13,7 +13,7 @@ use crate::{input, model};
 /// What `hearth tokenize` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A GGUF file, a model directory, or bard
+    /// A name, a GGUF file, a model directory, or bard
     model: String,
     /// Read the text from here, not from standard input
     #[arg(long)]

@@ -3,9 +3,7 @@ use std::{fs, io::Read};
 use tar::EntryType;
 
 use super::*;
-use crate::{
-    Disk, Entry, Faults, Kind, Layer, Manifest, Name, Result, Store, fixtures::*, manifest::LARGEST,
-};
+use crate::{Disk, Entry, Faults, Manifest, Name, Result, Store, fixtures::*, manifest::LARGEST};
 
 fn export(store: &Store, entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -403,7 +401,7 @@ fn a_damaged_content_is_not_exported_and_a_pin_holds() {
     fs::write(&path, bytes).unwrap();
     let error = bench
         .store
-        .export(&[entry.clone()], Vec::new(), &|_| {})
+        .export(std::slice::from_ref(&entry), Vec::new(), &|_| {})
         .unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
     fs::remove_file(&path).unwrap();

@@ -62,6 +62,23 @@ fn a_model_from_a_file() {
 }
 
 #[test]
+fn a_real_model() {
+    let bench = Bench::new();
+    let bard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/bard.gguf");
+    let entry = bench
+        .create("bard", &format!("FROM {}", bard.display()))
+        .unwrap();
+    let config = package(&bench, &entry).config;
+    assert_eq!(config.model_family, "llama");
+    assert_eq!(config.model_type, "5.77M");
+    assert_eq!(
+        entry.manifest.layers[0].size,
+        fs::metadata(&bard).unwrap().len()
+    );
+    check_sound(&bench.store);
+}
+
+#[test]
 fn a_model_from_another_one() {
     let bench = Bench::new();
     bench.file("m.gguf", model("qwen3"));

@@ -1,8 +1,8 @@
 //! Which files of a repository a tag means.
 
 use super::{
-    Group, Groups, HubFile, Tree, bare, directory,
-    label::{file_name, stem},
+    Group, Groups, HubFile, Tree, WHOLE, bare, directory,
+    label::{Role, file_name, role},
     projector_for,
 };
 use crate::{DEFAULT_TAG, Error, Result};
@@ -10,7 +10,7 @@ use crate::{DEFAULT_TAG, Error, Result};
 /// The index of a checkpoint of several files.
 pub const INDEX: &str = "model.safetensors.index.json";
 /// The tag that means the safetensors checkpoint of a repository that has GGUF files too.
-const CHECKPOINT_TAG: &str = "safetensors";
+pub(crate) const CHECKPOINT_TAG: &str = "safetensors";
 /// A message lists no more tags.
 const MOST_SHOWN: usize = 40;
 
@@ -85,26 +85,35 @@ pub enum ChoiceKind {
 }
 
 impl Tree {
+    /// The index whose content [`Tree::choose`] needs for this tag, if it needs one.
+    pub fn index_for(&self, tag: &str) -> Option<&HubFile> {
+        let needed = self.means_checkpoint(tag) && self.get(WHOLE).is_none();
+        self.get(INDEX).filter(|_| needed)
+    }
+
+    fn means_checkpoint(&self, tag: &str) -> bool {
+        let is_model = |file: &HubFile| role(&file.path) == Some(Role::Model);
+        tag.eq_ignore_ascii_case(CHECKPOINT_TAG)
+            || (tag.eq_ignore_ascii_case(DEFAULT_TAG) && !self.files().any(is_model))
+    }
+
     /// The files that `tag` means in this repository, which `repository` names in messages. A tag is a quantisation
     /// or a file's name, whatever the case; `latest` is the first of a list, and the safetensors checkpoint where
     /// there is no GGUF file. A tag that was written never falls back to another. `index` is the content of the file
-    /// [`INDEX`], if the repository has it.
+    /// [`INDEX`] where [`Tree::index_for`] asks for it; without it all `model*.safetensors` are taken.
     ///
     /// # Errors
     /// When the tag means nothing, several models, or a model that is not complete; the message has what there is.
     pub fn choose(&self, repository: &str, tag: &str, index: Option<&[u8]>) -> Result<Choice> {
-        let groups = Groups::of(self.files().map(|file| (file.path.clone(), file)));
-        let default = tag.eq_ignore_ascii_case(DEFAULT_TAG);
-        let checkpoint =
-            tag.eq_ignore_ascii_case(CHECKPOINT_TAG) || (default && groups.models.is_empty());
-        if checkpoint {
+        if self.means_checkpoint(tag) {
             return Ok(Choice {
                 files: directory::files(self, repository, index)?,
                 kind: ChoiceKind::Directory,
                 projector: None,
             });
         }
-        let candidates = if default {
+        let groups = Groups::of(self.files().map(|file| (file.path.clone(), file)));
+        let candidates = if tag.eq_ignore_ascii_case(DEFAULT_TAG) {
             preferred(&groups.models)
         } else {
             meant(&groups.models, tag)
@@ -137,7 +146,7 @@ fn tag_of<T>(group: &Group<T>) -> String {
 }
 
 /// Groups that `latest` may mean.
-pub(crate) fn preferred<T>(groups: &[Group<T>]) -> Vec<&Group<T>> {
+fn preferred<T>(groups: &[Group<T>]) -> Vec<&Group<T>> {
     let labelled = |wanted: &str, exact: bool| {
         let is = |group: &&Group<T>| {
             let label = group.label.as_deref();

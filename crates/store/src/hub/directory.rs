@@ -74,18 +74,21 @@ pub(crate) fn missing_part<'a>(names: impl Iterator<Item = &'a str>) -> Option<S
     })
 }
 
+/// Names of the files that an index lists.
+pub(crate) fn listed_files(json: &[u8]) -> Result<BTreeSet<String>, serde_json::Error> {
+    let index: Index = serde_json::from_slice(json)?;
+    Ok(index.weight_map.into_values().collect())
+}
+
 /// The files that an index lists; all of them have to be there.
 fn listed(tree: &Tree, repository: &str, json: &[u8]) -> Result<BTreeSet<String>> {
     let wrong = |why: String| Error::invalid(format!("{repository}, {INDEX}"), why);
-    let index: Index = serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
-    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    let names = listed_files(json).map_err(|error| wrong(error.to_string()))?;
     if names.is_empty() {
         return Err(wrong("it lists no weights".to_owned()));
     }
-    match names
-        .iter()
-        .find(|name| !name.ends_with(".safetensors") || tree.get(name).is_none())
-    {
+    let strange = |name: &&String| !name.ends_with(".safetensors") || tree.get(name).is_none();
+    match names.iter().find(strange) {
         Some(name) => {
             let name: String = name.chars().take(80).collect();
             Err(wrong(format!(

@@ -100,18 +100,23 @@ impl<T> Group<T> {
         folder(&self.path)
     }
 
-    /// The name without the quantisation, as its words in small letters: what tells one model from another.
+    /// Its name's words ([`words`]).
     pub(crate) fn words(&self) -> Vec<String> {
-        let mut name = self.stem().to_ascii_lowercase();
-        if let Some(label) = &self.label {
-            let label = label.to_ascii_lowercase();
-            if let Some(at) = name.rfind(&label) {
-                name.replace_range(at..at + label.len(), "");
-            }
-        }
-        let words = name.split(['-', '.', '_']).filter(|word| !word.is_empty());
-        words.map(str::to_owned).collect()
+        words(&self.path)
     }
+}
+
+/// The words of a GGUF file's name without the quantisation, in small letters: what tells one model from another.
+pub(crate) fn words(path: &str) -> Vec<String> {
+    let mut name = stem(file_name(path)).to_ascii_lowercase();
+    if let Some(label) = label(path) {
+        let label = label.to_ascii_lowercase();
+        if let Some(at) = name.rfind(&label) {
+            name.replace_range(at..at + label.len(), "");
+        }
+    }
+    let words = name.split(['-', '.', '_']).filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 /// The projector for a model: in its folder or one above; the deepest, then one whose name has the model's label,

@@ -12,9 +12,10 @@ mod pull;
 mod tests;
 mod tree;
 
+pub(crate) use choose::CHECKPOINT_TAG;
 pub use choose::{Choice, ChoiceKind, INDEX};
-pub(crate) use directory::WHOLE;
+pub(crate) use directory::{WHOLE, listed_files, missing_part};
 pub use git::git_oid;
-pub(crate) use group::{Group, Groups, projector_for};
-pub(crate) use label::{bare, label};
+pub(crate) use group::{Group, Groups, projector_for, words};
+pub(crate) use label::{bare, file_name, folder};
 pub use tree::{HubFile, Revision, Tree};

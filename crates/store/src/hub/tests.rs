@@ -335,6 +335,9 @@ fn a_checkpoint_takes_what_its_index_lists_and_nothing_in_folders() {
         format!("{beside} {shards} model-old.safetensors"),
         "without the index's content all of them"
     );
+    let tree = tree(&paths);
+    assert_eq!(tree.index_for("latest").unwrap().path, INDEX);
+    assert!(tree.index_for("Q4_0").is_none());
     for (index, want) in [
         ("{", "model.safetensors.index.json: "),
         (r#"{"weight_map":{}}"#, "lists no weights"),

@@ -1,0 +1,156 @@
+//! `hearth create`: a new model from a Modelfile.
+
+use std::{
+    io::{self, Read, Write},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use anyhow::{Context, Result, anyhow};
+use hearth_chat::GoTemplate;
+use hearth_format::Checkpoint;
+use hearth_quantize::{Mixture, Options, convert};
+use hearth_store::{Base, Create, Entry, Event, Modelfile, Name, Recipe, Watch};
+
+use crate::{library::Library, progress::Progress};
+
+/// What `hearth create` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+A Modelfile says what the model is made of:
+  FROM llama3.2                    a model of the store, a GGUF file or a directory of safetensors
+  ADAPTER ./lora.gguf              a LoRA adapter
+  SYSTEM You are a pirate.         the default system message
+  PARAMETER temperature 0.5        defaults of options; also num_ctx, top_k, top_p, stop, seed, …
+  TEMPLATE \"\"\"{{ .Prompt }}\"\"\"     a template in Go's language; without it, the model's own
+  MESSAGE user Hi                  turns before every conversation
+  LICENSE MIT
+
+Examples:
+  hearth create pirate                                from ./Modelfile
+  hearth create small -f big.Modelfile -q q4_K_M      quantised
+  hearth create mine -f - < Modelfile")]
+pub(crate) struct Arguments {
+    /// What to call it
+    name: String,
+    /// The Modelfile; - is standard input
+    #[arg(long, short, value_name = "PATH", default_value = "Modelfile")]
+    file: PathBuf,
+    /// Quantise the weights, which have to be F16, BF16 or F32: q4_K_M, q4_K_S, q8_0, and every mixture that
+    /// llama.cpp names
+    #[arg(long, short, value_name = "MIXTURE")]
+    quantize: Option<String>,
+    /// Quantise what is quantised already, at the loss of both
+    #[arg(long, requires = "quantize")]
+    allow_requantize: bool,
+    /// Take files into the store by hard links, without a copy; changing one would change the model
+    #[arg(long)]
+    link: bool,
+    /// One JSON object per word of progress
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let library = Library::open()?;
+    let name: Name = arguments
+        .name
+        .parse()
+        .map_err(|error| anyhow!("invalid model name: {}: {error}", arguments.name))?;
+    let (bytes, directory) = read(&arguments.file)?;
+    let modelfile =
+        Modelfile::parse(&bytes).with_context(|| arguments.file.display().to_string())?;
+    for warning in &modelfile.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let recipe = Recipe::of(&modelfile, &directory)?;
+    let mixture = arguments
+        .quantize
+        .as_deref()
+        .map(Mixture::parse)
+        .transpose()?;
+    let progress = Progress::new(arguments.json);
+    let watch = |event: Event| progress.event(&event);
+    let options = Options {
+        mixture,
+        allow_requantize: arguments.allow_requantize,
+        name: Some(name.model().to_owned()),
+        ..Options::default()
+    };
+    let notes = OnceLock::new();
+    let transform = |checkpoint: &Checkpoint, out: &mut dyn Write| {
+        let summary = convert(checkpoint, &options, &mut reporter(&watch), out)?;
+        let _ = notes.set(summary.notes);
+        Ok(())
+    };
+    let create = Create {
+        link: arguments.link,
+        check_template: &check_template,
+        transform: mixture.is_some().then_some(&transform),
+        watch: &watch,
+    };
+    let created = library.store.create(&name, &recipe, &create);
+    progress.finish();
+    created?;
+    for note in notes.get().into_iter().flatten() {
+        eprintln!("note: {note}");
+    }
+    Ok(())
+}
+
+/// Says how far a conversion is, a word for each percent.
+fn reporter(watch: Watch<'_>) -> impl FnMut(hearth_quantize::Progress<'_>) -> ControlFlow<()> {
+    let mut last = None;
+    move |progress| {
+        let percent = progress.done * 100 / progress.total.max(1);
+        if last != Some(percent) {
+            last = Some(percent);
+            watch(Event::Status(format!(
+                "quantizing {}: {percent}%",
+                progress.tensor
+            )));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The Modelfile, and where its relative paths begin.
+fn read(file: &Path) -> Result<(Vec<u8>, PathBuf)> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes)?;
+        return Ok((bytes, std::env::current_dir()?));
+    }
+    let bytes = std::fs::read(file)
+        .with_context(|| format!("cannot read {}; -f names the Modelfile", file.display()))?;
+    let directory = file.parent().unwrap_or(Path::new(".")).to_owned();
+    Ok((bytes, directory))
+}
+
+fn check_template(source: &str) -> Result<(), String> {
+    GoTemplate::new(source)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// A model of one file or directory.
+pub(crate) fn from_path(
+    library: &Library,
+    name: &Name,
+    path: &Path,
+    link: bool,
+    watch: Watch<'_>,
+) -> Result<Entry> {
+    let recipe = Recipe {
+        from: vec![Base::Path(path.to_owned())],
+        ..Recipe::default()
+    };
+    let create = Create {
+        link,
+        check_template: &check_template,
+        transform: None,
+        watch,
+    };
+    Ok(library.store.create(name, &recipe, &create)?)
+}
