@@ -6,7 +6,7 @@ use hearth_format::{BlockType, Checkpoint, GgufWriter, Metadata, Source as Form,
 
 use crate::{
     Error, Mixture, Result, gguf, hf,
-    plan::{Plan, Source, Target},
+    plan::{Plan, Source, Target, replaced},
     write,
 };
 
@@ -99,8 +99,15 @@ pub fn convert(
         Form::Gguf => options.mixture,
         Form::HuggingFace => options.mixture.or_else(|| most_common(&targets)),
     };
-    let file_type = mixture.map(Mixture::file_type);
-    let metadata = with_types(metadata, file_type);
+    let version = mixture.map(|_| Value::U32(QUANTIZATION_VERSION));
+    let file_type = mixture.map(|m| Value::U32(m.file_type()));
+    let metadata = replaced(
+        &metadata,
+        &[
+            ("general.file_type", file_type),
+            ("general.quantization_version", version),
+        ],
+    );
     let summary = summary(&metadata, &targets, notes);
     let mut writer = GgufWriter::new(metadata).map_err(Error::Write)?;
     for (target, block) in &targets {
@@ -145,31 +152,6 @@ fn refuse_quantized(place: &str, targets: &[(Target<'_>, BlockType)]) -> Result<
         }
     }
     Ok(())
-}
-
-/// The metadata with the keys that say what types the tensors have, where they were or at the end.
-fn with_types(from: Metadata, file_type: Option<u32>) -> Metadata {
-    let own = [
-        ("general.file_type", file_type),
-        (
-            "general.quantization_version",
-            Some(QUANTIZATION_VERSION).filter(|_| file_type.is_some()),
-        ),
-    ];
-    let mut metadata = Metadata::default();
-    for (key, value) in from.iter() {
-        let new = own.iter().find(|(own, _)| *own == key).and_then(|o| o.1);
-        metadata.insert(
-            key.to_owned(),
-            new.map_or_else(|| value.clone(), Value::U32),
-        );
-    }
-    for (key, value) in own {
-        if let Some(value) = value {
-            metadata.insert(key.to_owned(), Value::U32(value));
-        }
-    }
-    metadata
 }
 
 fn summary(

@@ -1,6 +1,6 @@
 //! What a file will hold, before any of it is written.
 
-use hearth_format::{BlockType, Metadata, Storage, Tensor};
+use hearth_format::{BlockType, Metadata, Storage, Tensor, Value};
 
 use crate::Outline;
 
@@ -12,6 +12,22 @@ pub(crate) struct Plan<'a> {
     pub outline: Outline,
     /// What the reader of the file should know.
     pub notes: Vec<String>,
+}
+
+/// The metadata with other values for some keys, where they were or at the end; `None` changes nothing.
+pub(crate) fn replaced(from: &Metadata, changes: &[(&str, Option<Value>)]) -> Metadata {
+    let new = |key: &str| changes.iter().find(|c| c.0 == key)?.1.clone();
+    let mut metadata = Metadata::default();
+    for (key, value) in from.iter() {
+        let value = new(key).unwrap_or_else(|| value.clone());
+        metadata.insert(key.to_owned(), value);
+    }
+    for (key, value) in changes {
+        if let Some(value) = value {
+            metadata.insert((*key).to_owned(), value.clone());
+        }
+    }
+    metadata
 }
 
 /// A tensor to be.

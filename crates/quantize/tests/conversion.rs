@@ -3,6 +3,8 @@
 
 #[path = "conversion/directories.rs"]
 mod directories;
+#[path = "conversion/forms.rs"]
+mod forms;
 #[path = "conversion/kit.rs"]
 mod kit;
 #[path = "conversion/quantized.rs"]

@@ -12,12 +12,20 @@ pub(super) fn nearest(x: f32) -> f32 {
     (x + MAGIC) - MAGIC
 }
 
+/// A value kept from `low` to `high`; what `clamp` does, in one instruction for each bound.
+pub(super) fn limit(x: f32, low: f32, high: f32) -> f32 {
+    let x = if x > low { x } else { low };
+    if x < high { x } else { high }
+}
+
 /// Sums `N` terms, given by index; `N` is a multiple of 8.
+#[inline(always)]
 pub(super) fn sum<const N: usize>(term: impl Fn(usize) -> f32) -> f32 {
+    let terms: [f32; N] = std::array::from_fn(term);
     let mut lanes = [0.0f32; LANES];
-    for first in (0..N).step_by(LANES) {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(first + i);
+    for eight in terms.as_chunks::<LANES>().0 {
+        for (lane, term) in lanes.iter_mut().zip(eight) {
+            *lane += term;
         }
     }
     let [a, b, c, d, e, f, g, h] = lanes;
@@ -50,11 +58,12 @@ pub(super) fn scale<const N: usize>(x: &[f32; N], levels: f32) -> f32 {
     if extreme.abs() < TINY {
         return 0.0;
     }
+    let squares = x.map(|x| x * x);
     let fit = |guess: f32| {
-        let code = |i: usize| nearest(guess * x[i]).clamp(-levels, levels - 1.0);
-        let along = sum::<N>(|i| x[i] * x[i] * x[i] * code(i));
-        let codes = sum::<N>(|i| x[i] * x[i] * code(i) * code(i));
-        (along, codes)
+        let codes: [f32; N] =
+            std::array::from_fn(|i| limit(nearest(guess * x[i]), -levels, levels - 1.0));
+        let along = sum::<N>(|i| squares[i] * x[i] * codes[i]);
+        (along, sum::<N>(|i| squares[i] * codes[i] * codes[i]))
     };
     best_fit((-9..=9).map(|step| fit(-(levels + 0.1 * step as f32) / extreme)))
 }
@@ -78,7 +87,7 @@ pub(super) fn scale_by_descent<const N: usize>(x: &[f32; N], levels: f32) -> f32
     if extreme.abs() < TINY {
         return 0.0;
     }
-    let clamp = |q: f32| nearest(q).clamp(-levels, levels - 1.0);
+    let clamp = |q: f32| limit(nearest(q), -levels, levels - 1.0);
     let mut codes: [f32; N] = std::array::from_fn(|i| clamp(-levels / extreme * x[i]));
     let mut along = sum::<N>(|i| x[i] * x[i] * x[i] * codes[i]);
     let mut square = sum::<N>(|i| x[i] * x[i] * codes[i] * codes[i]);
@@ -151,7 +160,7 @@ pub(super) fn scale_and_minimum<const N: usize>(
     let error =
         |scale: f32, min: f32, codes: &[f32; N]| trials.error(x, weights, codes, scale, min);
     let round = |guess: f32| -> [f32; N] {
-        std::array::from_fn(|i| nearest(guess * (x[i] - low)).clamp(0.0, trials.levels))
+        std::array::from_fn(|i| limit(nearest(guess * (x[i] - low)), 0.0, trials.levels))
     };
     let w = sum::<N>(|i| weights[i]);
     let wx = sum::<N>(|i| weights[i] * x[i]);
@@ -205,7 +214,7 @@ pub(super) fn settle<const N: usize>(
         let min = units.1 * f32::from(stored.minimum);
         let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
         let codes: [f32; N] =
-            std::array::from_fn(|i| nearest(((x[i] + min) * inverse).clamp(0.0, trials.levels)));
+            std::array::from_fn(|i| nearest(limit((x[i] + min) * inverse, 0.0, trials.levels)));
         trials.error(x, weights, &codes, scale, -min)
     };
     let around = |n: u8| n.saturating_sub(1)..=(n + 1).min(most);

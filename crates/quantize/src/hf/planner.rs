@@ -9,6 +9,7 @@ use super::Origin;
 use crate::{
     Error, Result,
     plan::{Part, Rows, Source, Target},
+    rules::is_kept,
 };
 
 /// A vector of the file, in F32.
@@ -33,6 +34,7 @@ pub(super) struct Planner<'o, 'a> {
 }
 
 impl<'a> Planner<'_, 'a> {
+    /// The bias of a role, if the directory has one.
     pub(super) fn bias(&mut self, role: &str, rows: usize) -> Result<Option<Vec<f32>>> {
         let Some(tensor) = self.names.find(self.layer, role, "bias") else {
             return Ok(None);
@@ -41,20 +43,28 @@ impl<'a> Planner<'_, 'a> {
         self.values(tensor, rows).map(Some)
     }
 
+    /// The values of a vector.
     pub(super) fn values(&self, tensor: &'a Tensor, count: usize) -> Result<Vec<f32>> {
         self.check(tensor, 1, count)?;
         Ok(tensor.to_f32())
     }
 
+    /// A matrix of the file. What no mixture changes, such as a router, stays exact.
     pub(super) fn push(&mut self, role: &str, shape: Vec<usize>, rows: Rows<'a>) {
+        let name = self.name(role, "weight");
         self.targets.push(Target {
-            name: self.name(role, "weight"),
+            block: if is_kept(&name, &shape) {
+                BlockType::F32
+            } else {
+                plain_type(&rows)
+            },
+            name,
             shape,
-            block: plain_type(&rows),
             source: Source::Rows(rows),
         });
     }
 
+    /// A bias of the file, if there is one.
     pub(super) fn push_bias(&mut self, role: &str, values: Option<Vec<f32>>) {
         let name = self.name(role, "bias");
         self.targets
@@ -62,7 +72,7 @@ impl<'a> Planner<'_, 'a> {
     }
 
     /// The name in the file.
-    pub(super) fn name(&self, role: &str, part: &str) -> String {
+    fn name(&self, role: &str, part: &str) -> String {
         match self.layer {
             Some(i) => format!("blk.{i}.{role}.{part}"),
             None => format!("{role}.{part}"),
@@ -84,6 +94,7 @@ impl<'a> Planner<'_, 'a> {
         Ok(tensor)
     }
 
+    /// An error that a weight is not there.
     pub(super) fn missing(&self, tensor: &str, rows: usize, columns: usize) -> Error {
         self.wrong(
             tensor,
@@ -91,6 +102,7 @@ impl<'a> Planner<'_, 'a> {
         )
     }
 
+    /// Whether a tensor has so many rows of so many values, in however many dimensions.
     pub(super) fn check(&self, tensor: &Tensor, rows: usize, columns: usize) -> Result<()> {
         if tensor.rows() == rows && tensor.columns() == columns {
             return Ok(());
@@ -104,7 +116,7 @@ impl<'a> Planner<'_, 'a> {
         ))
     }
 
-    pub(super) fn wrong(&self, tensor: &str, problem: String) -> Error {
+    fn wrong(&self, tensor: &str, problem: String) -> Error {
         Error::Tensor {
             place: self.origin.checkpoint.label().to_owned(),
             tensor: tensor.to_owned(),

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use hearth_format::BlockType;
 use hearth_model::{
     Attention, Experts, FeedForward, NormSpec, Op, Reach, Scaling, Settings, base_and_scaling,
 };
@@ -173,15 +172,6 @@ impl<'a> Planner<'_, 'a> {
     fn experts(&mut self, e: &Experts) -> Result<()> {
         let width = self.origin.spec.width;
         self.matrix("ffn_gate_inp", e.count, width)?;
-        // The router stays exact.
-        if let Some(router) = self
-            .targets
-            .iter_mut()
-            .rev()
-            .find(|t| t.name.contains("ffn_gate_inp.weight"))
-        {
-            router.block = BlockType::F32;
-        }
         let layer = self.layer.unwrap_or(0);
         let both = self.names.stacked_experts(layer, "ffn_gate_up_exps");
         for (half, role) in ["ffn_gate_exps", "ffn_up_exps"].into_iter().enumerate() {

@@ -1,10 +1,10 @@
 //! The vocabulary, and whether the file's reads as the directory's does.
 
-use hearth_format::Metadata;
+use hearth_format::{Metadata, Value};
 use hearth_tokenizer::{EncodeOptions, Tokenizer};
 
 use super::Origin;
-use crate::{Error, Result};
+use crate::{Error, Result, plan::replaced};
 
 /// Scripts, digits, spaces, line ends and code: what pre-tokenizers treat differently.
 const PROBES: [&str; 8] = [
@@ -33,7 +33,6 @@ pub(super) fn add(
         metadata.insert(key.to_owned(), value.clone());
     }
     let from = Tokenizer::from_checkpoint(origin.checkpoint).map_err(wrong)?;
-    let to = Tokenizer::from_gguf(metadata).map_err(wrong)?;
     if from.vocab_len() > origin.spec.vocab {
         notes.push(format!(
             "the vocabulary has {} tokens, the embedding {} rows: the tokens beyond them were left out",
@@ -41,7 +40,24 @@ pub(super) fn add(
             origin.spec.vocab
         ));
     }
-    notes.extend(difference(&from, &to));
+    let compare = |metadata: &Metadata| {
+        let to = Tokenizer::from_gguf(metadata).map_err(wrong)?;
+        Ok::<_, Error>(difference(&from, &to))
+    };
+    let Some(found) = compare(metadata)? else {
+        return Ok(());
+    };
+    // Readers know by the name whether markers take the white space after them along.
+    if origin.family.name == "phi3" {
+        let name = metadata.string("general.name").unwrap_or_default();
+        let name = Value::String(format!("Phi-3 {name}").into_bytes().into());
+        let named = replaced(metadata, &[("general.name", Some(name))]);
+        if compare(&named)?.is_none() {
+            *metadata = named;
+            return Ok(());
+        }
+    }
+    notes.push(found);
     Ok(())
 }
 

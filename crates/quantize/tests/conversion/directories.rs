@@ -382,3 +382,20 @@ fn templates_names_and_sampling_travel() {
     let (_bad, broken) = edited(&from, "generation_config.json", Some("{"));
     assert!(message(&broken, &Options::default()).contains("generation_config.json"));
 }
+
+/// Whether markers take the white space after them along, a file says by its name.
+#[test]
+fn a_phi3_whose_markers_strip_is_called_so() {
+    let Some(kit) = kit() else { return };
+    let from = kit.join("models/phi3/hf");
+    let mut vocabulary: Json =
+        serde_json::from_slice(&fs::read(from.join("tokenizer.json")).unwrap()).unwrap();
+    let tokens = vocabulary["added_tokens"].as_array_mut().unwrap();
+    let end = tokens.iter_mut().find(|t| t["content"] == "</s>").unwrap();
+    end["rstrip"] = json!(true);
+    let (_dir, source) = edited(&from, "tokenizer.json", Some(&vocabulary.to_string()));
+    let (file, summary) = converted(&source, &options(None));
+    assert!(summary.notes.is_empty(), "{:?}", summary.notes);
+    let name = file.metadata().string("general.name").unwrap();
+    assert!(name.starts_with("Phi-3 "), "{name}");
+}
