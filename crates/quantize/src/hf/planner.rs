@@ -72,7 +72,7 @@ impl<'a> Planner<'_, 'a> {
     }
 
     /// The name in the file.
-    fn name(&self, role: &str, part: &str) -> String {
+    pub(super) fn name(&self, role: &str, part: &str) -> String {
         match self.layer {
             Some(i) => format!("blk.{i}.{role}.{part}"),
             None => format!("{role}.{part}"),
