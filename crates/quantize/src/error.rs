@@ -21,6 +21,14 @@ pub enum Error {
         /// Its type.
         found: String,
     },
+    /// The file is a GGUF of another kind.
+    #[error("{place}: expected a model, found a GGUF of type '{found}' (`general.type`)")]
+    NotAModel {
+        /// The checkpoint.
+        place: String,
+        /// What it is.
+        found: String,
+    },
     /// A tensor's values do not fit its new type.
     #[error("{place}: the tensor '{tensor}', row {row}: {source}")]
     Encode {

@@ -12,9 +12,9 @@ use crate::{
 pub(crate) fn plan(checkpoint: &Checkpoint) -> Result<Plan<'_>> {
     let from = checkpoint.metadata();
     if let Some(kind) = from.string("general.type").filter(|kind| *kind != "model") {
-        return Err(Error::Inexpressible {
+        return Err(Error::NotAModel {
             place: checkpoint.label().to_owned(),
-            what: format!("it is a model: its `general.type` is '{kind}'"),
+            found: kind.to_owned(),
         });
     }
     let mut metadata = Metadata::default();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
-use hearth_format::{BlockType, Checkpoint, Storage, Tensor};
+use hearth_format::{BlockType, Bytes, Checkpoint, GgufWriter, Metadata, Storage, Tensor, Value};
 use hearth_quantize::{Error, Mixture, Options, convert};
 
 use crate::kit::{arrays, converted, cosine, ids, kit, logits, options, values};
@@ -116,8 +116,7 @@ fn metadata_is_kept_and_threads_do_not_matter() {
             "{threads} threads"
         );
     }
-    let same =
-        Checkpoint::from_gguf_bytes(hearth_format::Bytes::new(file(2, None)), "same").unwrap();
+    let same = Checkpoint::from_gguf_bytes(Bytes::new(file(2, None)), "same").unwrap();
     assert_eq!(same.metadata(), source.metadata());
     assert_eq!(types(&same), types(&source));
     for tensor in source.tensors() {
@@ -128,7 +127,7 @@ fn metadata_is_kept_and_threads_do_not_matter() {
             tensor.name
         );
     }
-    let quantized = Checkpoint::from_gguf_bytes(hearth_format::Bytes::new(one), "q").unwrap();
+    let quantized = Checkpoint::from_gguf_bytes(Bytes::new(one), "q").unwrap();
     for (key, value) in source
         .metadata()
         .iter()
@@ -171,4 +170,26 @@ fn what_is_quantised_is_refused_and_work_can_be_broken_off() {
         "nor does the same mixture"
     );
     assert!(matches!(run(None, false, true), Err(Error::Cancelled)));
+}
+
+#[test]
+fn an_adapter_is_no_model() {
+    let mut metadata = Metadata::default();
+    metadata.insert(
+        "general.type".to_owned(),
+        Value::String((*b"adapter").into()),
+    );
+    let file = GgufWriter::new(metadata)
+        .unwrap()
+        .start(Vec::new())
+        .unwrap()
+        .finish()
+        .unwrap();
+    let source = Checkpoint::from_gguf_bytes(Bytes::new(file), "a.gguf").unwrap();
+    let mut on = |_: hearth_quantize::Progress<'_>| ControlFlow::Continue(());
+    let found = convert(&source, &Options::default(), &mut on, std::io::sink());
+    assert_eq!(
+        found.unwrap_err().to_string(),
+        "a.gguf: expected a model, found a GGUF of type 'adapter' (`general.type`)"
+    );
 }
