@@ -166,6 +166,37 @@ fn the_order_of_entries_does_not_count() {
     check_sound(&other.store);
 }
 
+/// Unpacked and packed again by the system's own tool.
+#[test]
+fn tar_reads_and_writes_such_archives() {
+    let (bench, entry, archive) = sample();
+    let file = bench.file("m.tar", &archive);
+    let folder = bench.path("unpacked");
+    fs::create_dir(&folder).unwrap();
+    let tar = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("tar");
+        command.arg("-C").arg(&folder).args(arguments);
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !tar(&["-xf", file.to_str().unwrap()]) {
+        println!("skipped: no tar");
+        return;
+    }
+    let again = bench.path("again.tar");
+    let packed = [
+        "--format=gnu",
+        "-cf",
+        again.to_str().unwrap(),
+        "blobs",
+        INDEX,
+        LAYOUT,
+    ];
+    assert!(tar(&packed));
+    let other = Bench::in_memory();
+    let imported = import(&other.store, &fs::read(again).unwrap()).unwrap();
+    assert_eq!(imported[0].manifest, entry.manifest);
+}
+
 /// CVE-2024-45436 and CVE-2024-0406: an archive writes nowhere but where its digests say.
 #[test]
 fn cve_2024_45436_hostile_entries_are_refused() {

@@ -72,6 +72,12 @@ pub(super) fn ggufs(directory: &Path) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
+/// Whether a directory has weights in safetensors.
+pub(super) fn has_safetensors(directory: &Path) -> Result<bool> {
+    let names = names(directory)?;
+    Ok(names.iter().any(|name| name.ends_with(".safetensors")))
+}
+
 /// Visible entries in the order of their names; one that is not UTF-8 is no file of a model.
 fn names(directory: &Path) -> Result<Vec<String>> {
     let error = |error| Error::io(directory, error);

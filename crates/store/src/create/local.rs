@@ -93,10 +93,13 @@ impl Local {
         path: &Path,
         files: &mut Vec<PathBuf>,
     ) -> Result<()> {
-        if path.join("config.json").exists() {
+        let found = directory::ggufs(path)?;
+        // GGUF files are often published together with the original's config.json.
+        let is_checkpoint = path.join("config.json").exists()
+            && (found.is_empty() || directory::has_safetensors(path)?);
+        if is_checkpoint {
             return self.add_checkpoint(store, directory::files(path)?);
         }
-        let found = directory::ggufs(path)?;
         if found.is_empty() {
             return Err(Error::invalid(
                 path.display().to_string(),

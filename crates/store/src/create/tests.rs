@@ -210,6 +210,13 @@ fn parts_and_projectors_are_found() {
         let checkpoint = Checkpoint::open(view.path()).unwrap();
         assert_eq!(checkpoint.tensors().count(), 2);
     }
+    bench.file("dir/config.json", "{}");
+    let entry = bench.create("a", "FROM dir").unwrap();
+    assert_eq!(
+        entry.manifest.layers.len(),
+        3,
+        "the original's settings change nothing"
+    );
     // A projector for a stored model.
     bench.file("m.gguf", model("llama"));
     bench.create("seeing", "FROM m.gguf").unwrap();
