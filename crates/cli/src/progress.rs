@@ -146,8 +146,7 @@ impl Progress {
             return ProgressBar::hidden();
         }
         let bar = self.bars.add(ProgressBar::new(total));
-        let resumed = completed > 0 && completed < total;
-        let note = if resumed {
+        let note = if is_resumed(what, completed) && completed < total {
             format!(" (going on at {})", text::size(completed))
         } else {
             String::new()
@@ -188,12 +187,17 @@ fn word(verb: Verb) -> &'static str {
     }
 }
 
+/// Whether the first word on something means that an earlier attempt left so much.
+fn is_resumed(what: &str, completed: u64) -> bool {
+    completed > 0 && what.starts_with(word(Verb::Pull))
+}
+
 /// In a log the beginning and the end are enough.
 fn line(what: &str, total: u64, completed: u64, is_new: bool) {
     let all = text::size(total);
     if completed >= total {
         eprintln!("{what}: {all}, done");
-    } else if is_new && completed > 0 {
+    } else if is_new && is_resumed(what, completed) {
         eprintln!("{what}: going on at {} of {all}", text::size(completed));
     } else if is_new {
         eprintln!("{what}: {all}");

@@ -19,6 +19,8 @@ fn hearth(arguments: &[&str]) -> Output {
 fn piped(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hearth"))
         .args(arguments)
+        // Not the models of whoever runs the tests.
+        .env("HEARTH_MODELS", concat!(env!("CARGO_TARGET_TMPDIR"), "/models"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -3,6 +3,7 @@
 //! ```toml
 //! models = "/data/models"             # the store; HEARTH_MODELS and OLLAMA_MODELS come before it
 //! folders = ["/data/gguf"]            # read in place
+//! piece = 4194304                     # bytes per piece of a download, what a crash loses at most of each stream
 //!
 //! [registry."registry.ollama.ai"]
 //! mirrors = ["http://mirror.lan:5000"] # asked first, in this order
@@ -33,6 +34,8 @@ pub struct Settings {
     pub models: Option<PathBuf>,
     /// More folders with models.
     pub folders: Vec<PathBuf>,
+    /// Bytes per piece of a download; 16 MiB if none.
+    pub piece: Option<u64>,
     /// Registries by host.
     pub registry: BTreeMap<String, Registry>,
 }

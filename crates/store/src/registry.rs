@@ -35,10 +35,10 @@ impl Remote {
     /// With the usual times, for https only.
     pub fn new(settings: Settings) -> Self {
         Self {
+            piece: settings.piece.unwrap_or(PIECE).max(1),
             settings,
             timing: Timing::default(),
             insecure: false,
-            piece: PIECE,
             revision: None,
         }
     }

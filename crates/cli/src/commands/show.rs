@@ -5,14 +5,16 @@ use std::{
     io::{self, Write},
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use hearth_compute::Precision;
 use hearth_format::{Checkpoint, Storage};
 use hearth_model::Op;
-use serde_json::json;
+use hearth_store::Package;
+use serde_json::{Value, json};
 
 use crate::{
     chat::template_source,
+    library::Located,
     model::{self, Machine},
 };
 
@@ -24,13 +26,42 @@ pub(crate) struct Arguments {
     /// One JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    part: Part,
+}
+
+/// One text of a stored model, and nothing else.
+#[derive(clap::Args)]
+#[group(multiple = false)]
+struct Part {
+    /// Only the licences
+    #[arg(long, conflicts_with = "json")]
+    license: bool,
+    /// Only a Modelfile that makes this model again
+    #[arg(long, conflicts_with = "json")]
+    modelfile: bool,
+    /// Only the parameters
+    #[arg(long, conflicts_with = "json")]
+    parameters: bool,
+    /// Only the template
+    #[arg(long, conflicts_with = "json")]
+    template: bool,
+    /// Only the system message
+    #[arg(long, conflicts_with = "json")]
+    system: bool,
 }
 
 /// Context sizes whose memory is shown, besides the model's own.
 const CONTEXTS: [usize; 4] = [2_048, 8_192, 32_768, 131_072];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let checkpoint = model::open(&arguments.model)?;
+    let located = model::locate(&arguments.model)?;
+    if let Some(text) = part(&arguments.part, &located)? {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", text.trim_end_matches('\n'))?;
+        return Ok(());
+    }
+    let checkpoint = located.open()?;
     let machine = Machine {
         threads: Some(1),
         // Looking at a model takes no memory.
@@ -47,7 +78,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .map(|n| (*n, weights + model.state_bytes(*n) as u64))
         .collect();
-    let template = template_source(&checkpoint);
+    let package = located.package.as_ref();
+    let template = package
+        .and_then(|package| package.template.clone())
+        .or_else(|| template_source(&checkpoint));
     let experts = spec
         .layers
         .iter()
@@ -70,6 +104,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "types": types,
             "memory": memory.iter().map(|(n, bytes)| json!({ "context": n, "bytes": bytes })).collect::<Vec<_>>(),
             "template": template,
+            "system": package.and_then(|package| package.system.clone()),
+            "parameters": package.map(|package| package.params.clone()),
+            "licenses": package.map(|package| package.licenses.clone()),
+            "adapters": package.map_or(0, |package| package.adapters.len()),
+            "projectors": package.map_or(0, |package| package.projectors.len()),
         });
         writeln!(out, "{value}")?;
         return Ok(());
@@ -99,7 +138,77 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         format!("{} characters", t.chars().count())
     });
     writeln!(out, "template      {template}")?;
+    package.map_or(Ok(()), |package| write_package(&mut out, package))
+}
+
+/// The first lines of what a stored model brings.
+fn write_package(out: &mut impl Write, package: &Package) -> Result<()> {
+    let head = |text: &str| -> String {
+        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.next().unwrap_or_default().trim();
+        let more = if lines.next().is_some() { " ..." } else { "" };
+        format!("{first}{more}")
+    };
+    for (name, value) in &package.params {
+        writeln!(out, "parameter     {name} {value}")?;
+    }
+    if let Some(system) = &package.system {
+        writeln!(out, "system        {}", head(system))?;
+    }
+    for license in &package.licenses {
+        writeln!(out, "license       {}", head(license))?;
+    }
+    for (what, files) in [
+        ("adapter", &package.adapters),
+        ("projector", &package.projectors),
+        ("draft", &package.drafts),
+    ] {
+        for file in files {
+            writeln!(out, "{what:<13} {}", file.display())?;
+        }
+    }
     Ok(())
+}
+
+/// The one text that was asked for.
+fn part(part: &Part, located: &Located) -> Result<Option<String>> {
+    let asked = part.license || part.modelfile || part.parameters || part.template || part.system;
+    if !asked {
+        return Ok(None);
+    }
+    let Some(package) = &located.package else {
+        // A file has a template at most.
+        let template = template_source(&located.open()?).filter(|_| part.template);
+        return template.map(Some).ok_or_else(|| {
+            anyhow!(
+                "{} is a file, not a model of the store; 'hearth import' gives it a name and what comes with that",
+                located.title
+            )
+        });
+    };
+    Ok(Some(match () {
+        () if part.license => package.licenses.join("\n"),
+        () if part.modelfile => package.modelfile(),
+        () if part.system => package.system.clone().unwrap_or_default(),
+        () if part.template => match &package.template {
+            Some(template) => template.clone(),
+            None => template_source(&located.open()?).unwrap_or_default(),
+        },
+        () => parameters(package),
+    }))
+}
+
+/// A line for each value, as a Modelfile has them.
+fn parameters(package: &Package) -> String {
+    let values = |value: &Value| match value {
+        Value::Array(list) => list.clone(),
+        one => vec![one.clone()],
+    };
+    let lines = package.params.iter().flat_map(|(name, value)| {
+        let line = move |value: Value| format!("{name:<30} {value}\n");
+        values(value).into_iter().map(line)
+    });
+    lines.collect()
 }
 
 /// How many tensors there are of each type.

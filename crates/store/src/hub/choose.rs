@@ -161,25 +161,29 @@ fn preferred<T>(groups: &[Group<T>]) -> Vec<&Group<T>> {
         .unwrap_or_else(|| groups.iter().collect())
 }
 
-/// Groups that a written tag means: the best kind of match that there is.
+/// Groups that a written tag means: those of the closest kind of match that there is.
 fn meant<'a, T>(groups: &'a [Group<T>], tag: &str) -> Vec<&'a Group<T>> {
+    let closest = groups.iter().filter_map(|group| distance(group, tag)).min();
+    let is_closest = |group: &&Group<T>| closest.is_some() && distance(group, tag) == closest;
+    groups.iter().filter(is_closest).collect()
+}
+
+/// How far a tag is from meaning a group: 0 its name, 1 its quantisation, 2 the same without `UD-`, 3 a word of its
+/// path; nothing where it does not mean it at all.
+fn distance<T>(group: &Group<T>, tag: &str) -> Option<usize> {
     let same = |text: &str| text.eq_ignore_ascii_case(tag);
-    let kinds: [&dyn Fn(&Group<T>) -> bool; 4] = [
-        &|group| {
-            let names = [&group.path, group.file(), group.stem()];
-            let path_stem =
-                &group.path[..group.path.len() - group.file().len() + group.stem().len()];
-            names.into_iter().chain([path_stem]).any(same)
-        },
-        &|group| group.label.as_deref().is_some_and(same),
-        &|group| group.label.as_deref().map(bare).is_some_and(same),
-        &|group| has_word(&group.path, tag),
-    ];
-    kinds
-        .iter()
-        .map(|is| groups.iter().filter(|group| is(group)).collect::<Vec<_>>())
-        .find(|found| !found.is_empty())
-        .unwrap_or_default()
+    let label = group.label.as_deref();
+    let extension = group.file().len() - group.stem().len();
+    let path_stem = &group.path[..group.path.len() - extension];
+    let names = [&group.path, path_stem, group.file(), group.stem()];
+    [
+        names.into_iter().any(same),
+        label.is_some_and(same),
+        label.map(bare).is_some_and(same),
+        has_word(&group.path, tag),
+    ]
+    .iter()
+    .position(|fits| *fits)
 }
 
 /// Whether a path has the tag between separators: llama.cpp's rule, with a boundary on both sides, so that `Q4_XS`

@@ -31,40 +31,65 @@ pub(crate) struct Groups<T> {
 impl<T> Groups<T> {
     /// Sorts files with their paths (parts joined by `/`); those that are no models are left out.
     pub(crate) fn of(files: impl IntoIterator<Item = (String, T)>) -> Self {
-        let mut sets: BTreeMap<(String, u32), Vec<(u32, String, T)>> = BTreeMap::new();
+        let mut sets: BTreeMap<_, Vec<Part<T>>> = BTreeMap::new();
         let mut projectors = Vec::new();
         for (path, file) in files {
             match role(&path) {
                 Some(Role::Projector) => projectors.push((path, file)),
                 Some(Role::Model) => {
-                    let part = PartName::parse(file_name(&path));
-                    let (stem, number, count) = part.map_or((file_name(&path), 1, 1), |part| {
-                        (part.prefix, part.number, part.count)
-                    });
-                    let split = if part.is_some() { count } else { 0 };
-                    let key = (format!("{}/{stem}", folder(&path)), split);
-                    sets.entry(key).or_default().push((number, path, file));
+                    let part = Part::of(path, file);
+                    sets.entry(part.set()).or_default().push(part);
                 }
                 Some(Role::Sidecar) | None => {}
             }
         }
         projectors.sort_by(|a, b| a.0.cmp(&b.0));
-        let models = sets
-            .into_iter()
-            .map(|((_, count), parts)| model(count.max(1), parts))
-            .collect();
+        let models = sets.into_values().map(model).collect();
         Self { models, projectors }
     }
 }
 
-fn model<T>(count: u32, mut parts: Vec<(u32, String, T)>) -> Group<T> {
-    parts.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    let fault = missing(count, parts.iter().map(|part| part.0).collect());
-    let path = parts[0].1.clone();
+/// A file of a model; a whole one is the only part.
+struct Part<T> {
+    path: String,
+    number: u32,
+    count: u32,
+    file: T,
+}
+
+impl<T> Part<T> {
+    fn of(path: String, file: T) -> Self {
+        let part = PartName::parse(file_name(&path));
+        let (number, count) = part.map_or((1, 1), |part| (part.number, part.count));
+        Self {
+            path,
+            number,
+            count,
+            file,
+        }
+    }
+
+    /// What the parts of one model have in common: the folder, what their names begin with, and how many they are, 0
+    /// for a file that is no part.
+    fn set(&self) -> (String, String, u32) {
+        let file = file_name(&self.path);
+        let (start, count) =
+            PartName::parse(file).map_or((file, 0), |part| (part.prefix, part.count));
+        (folder(&self.path).to_owned(), start.to_owned(), count)
+    }
+}
+
+fn model<T>(mut parts: Vec<Part<T>>) -> Group<T> {
+    parts.sort_by(|a, b| (a.number, &a.path).cmp(&(b.number, &b.path)));
+    let fault = missing(
+        parts[0].count,
+        parts.iter().map(|part| part.number).collect(),
+    );
+    let path = parts[0].path.clone();
     Group {
         label: label(&path),
         path,
-        parts: parts.into_iter().map(|(_, _, file)| file).collect(),
+        parts: parts.into_iter().map(|part| part.file).collect(),
         fault,
     }
 }
@@ -194,6 +219,8 @@ mod tests {
             ]
         );
         assert_eq!(found.projectors.len(), 1);
+        let alike = groups(&["x.gguf", "x.gguf-00001-of-00001.gguf"]);
+        assert_eq!(alike.models.len(), 2);
         let twice = groups(&["m-00001-of-00001.gguf", "m-00001-of-00001.GGUF"]);
         assert!(twice.models[0].fault.is_some());
     }

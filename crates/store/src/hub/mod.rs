@@ -1,6 +1,6 @@
 //! Repositories of the Hugging Face hub: what their listings say, and which of their files make up a model.
 //!
-//! Nothing here talks to a network: listings come in as bytes, and a [`Choice`] goes out.
+//! Only `pull` talks to a network. For the rest listings come in as bytes, and a [`Choice`] goes out.
 
 mod choose;
 mod directory;

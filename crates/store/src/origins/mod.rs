@@ -11,6 +11,7 @@ mod llama_cpp;
 mod ollama;
 mod repository;
 mod standard;
+#[cfg(unix)]
 #[cfg(test)]
 mod tests;
 mod unreadable;

@@ -10,6 +10,7 @@ mod hub;
 mod pull;
 mod push;
 mod real;
+mod tls;
 
 use std::{sync::Mutex, time::Duration};
 

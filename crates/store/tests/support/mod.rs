@@ -1,5 +1,5 @@
 //! A small HTTP server for tests: it answers what a closure says, also what no decent server would.
-#![allow(dead_code, clippy::unwrap_used, missing_docs)] // shared by several test binaries
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)] // shared by several test binaries
 
 pub mod hub;
 pub mod registry;
