@@ -9,11 +9,13 @@ use crate::{Error, Result};
 /// Largest JSON file that is read.
 const LIMIT: u64 = 256 << 20;
 
-/// Reads a JSON file. Python's `json` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have: NaN
-/// becomes null, infinities the largest numbers of their sign (which are infinite as f32).
+/// Reads a JSON file of at most 256 MiB; `label` names it in messages. Python's `json` writes `NaN`, `Infinity` and
+/// `-Infinity`, which JSON does not have: NaN becomes null, infinities the largest numbers of their sign (which are
+/// infinite as f32).
 ///
-/// `label` names it in messages.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, label: &str) -> Result<T> {
+/// # Errors
+/// When the file cannot be read, is too large, or is not valid.
+pub fn read<T: DeserializeOwned>(path: &Path, label: &str) -> Result<T> {
     let size = fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
     if size > LIMIT {
         return Err(Error::invalid(

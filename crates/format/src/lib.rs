@@ -29,6 +29,7 @@ pub use bytes::{Backing, Bytes};
 pub use checkpoint::{Checkpoint, Source};
 pub use error::Error;
 pub use gguf::{Gguf, PartName};
+pub use json::read as read_json;
 pub use map::map_file;
 pub use metadata::{Array, Metadata, Text, Value};
 pub use safetensors::SafeTensors;
