@@ -377,7 +377,7 @@ fn a_modelfile_makes_a_model_that_runs_as_it_says() {
     .unwrap();
     assert!(
         user.refused(&["create", "small", "-f", "Small", "-q", "q4_0"])
-            .contains("requantize")
+            .contains("is quantised already")
     );
     user.ok(&[
         "create",
@@ -664,7 +664,7 @@ fn two_processes_share_one_download() {
 
 /// A registry on the internet (reached through a proxy) that sends us to this machine, or to a metadata service.
 #[test]
-fn a_registry_on_the_internet_cannot_lead_us_inside() {
+fn localai_9395_a_registry_on_the_internet_cannot_lead_us_inside() {
     let user = User::new();
     let secret = Server::start(|_| Reply::new(200, "secret"));
     let places = [

@@ -251,19 +251,22 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 /// Bytes that can still be written to the disk of `path`; nothing where the system does not say.
+#[cfg(unix)]
 pub(crate) fn free_space(path: &Path) -> Option<u64> {
-    #[cfg(unix)]
-    {
-        let stat = rustix::fs::statvfs(path).ok()?;
-        return stat.f_bavail.checked_mul(stat.f_frsize);
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
-    }
+    let stat = rustix::fs::statvfs(path).ok()?;
+    stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
+#[cfg(not(unix))]
+pub(crate) fn free_space(_: &Path) -> Option<u64> {
+    None
+}
+
+/// The directory of a file; of a bare name the present one.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        Some(_) => Path::new("."),
+        None => path,
+    }
 }

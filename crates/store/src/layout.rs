@@ -133,7 +133,7 @@ mod tests {
     proptest::proptest! {
         /// CVE-2024-37032, CVE-2024-39722, CVE-2026-7020: whatever parses stays inside the root.
         #[test]
-        fn cve_2026_7020_every_path_stays_inside(name in "[a-z./:@\\\\~-]{0,40}", digest in "(sha256[:-])?[0-9a-f./]{0,70}") {
+        fn cve_2026_7020_and_cve_2024_39722_every_path_stays_inside(name in "[a-z./:@\\\\~-]{0,40}", digest in "(sha256[:-])?[0-9a-f./]{0,70}") {
             let layout = Layout::new("/store");
             if let Ok(name) = name.parse::<Name>() {
                 for path in [layout.manifest(&name), layout.previous(&name)] {
@@ -149,6 +149,42 @@ mod tests {
                 proptest::prop_assert_eq!(Layout::digest_of(&layout.blob(&digest)), Some(digest));
             }
         }
+    }
+
+    /// CVE-2026-7020 was a second function that made paths of digests, elsewhere. There is one here, in this file.
+    #[test]
+    fn cve_2026_7020_no_other_file_makes_paths_of_digests() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut directories = vec![source.clone()];
+        let mut looked_at = 0;
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                // What only tests do comes last in a file.
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                let here = ["layout.rs", "tests.rs", "fixtures.rs"]
+                    .iter()
+                    .any(|name| path.ends_with(name));
+                let makes = [
+                    "\"sha256-{",
+                    "join(digest",
+                    "join(layer.digest",
+                    "join(&digest",
+                    ".hex())",
+                ];
+                let found = makes
+                    .iter()
+                    .find(|text| code.contains(*text) && code.contains(".join("));
+                assert!(here || found.is_none(), "{}: {found:?}", path.display());
+                looked_at += 1;
+            }
+        }
+        assert!(looked_at > 30);
     }
 
     fn plain_below(path: &Path, root: &Path, depth: usize) -> bool {

@@ -31,7 +31,6 @@ mod running;
 mod sink;
 mod store;
 mod transfer;
-mod view;
 
 pub use create::{Base, Create, Recipe, Transform};
 pub use digest::{Digest, DigestError, Hasher};
@@ -53,7 +52,6 @@ pub use registry::Remote;
 pub use run::until_interrupted;
 pub use running::{Presence, Running};
 pub use store::{Entry, Listing, Store};
-pub use view::View;
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -298,7 +298,7 @@ pub fn parameter_text(count: u64) -> String {
     };
     let value = count as f64 / unit;
     let text = format!("{value:.digits$}");
-    let whole = digits == 1 && count % 1_000_000_000 == 0;
+    let whole = digits == 1 && count.is_multiple_of(1_000_000_000);
     if whole {
         format!("{value:.0}{suffix}")
     } else {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Config, Entry, Error, Instruction, Kind, Layer, Modelfile, Name, ParameterValue, Result, Role,
-    Store, View, store::LARGEST_TEXT,
+    Store, store::LARGEST_TEXT,
 };
 
 const NOT_AS_IT_IS: &str = "# A Modelfile cannot hold the next value as it is: it has control characters, or a line in it ends with three quotes.\n";
@@ -78,21 +78,6 @@ impl Package {
             drafts: reader.files(Kind::Draft)?,
             files: store.directory_files(entry)?,
         })
-    }
-
-    /// A path that opens as the model's weights.
-    ///
-    /// # Errors
-    /// When the model has no weights, or files cannot be linked.
-    pub fn view(&self) -> Result<View> {
-        if !self.models.is_empty() {
-            View::of_gguf(&self.models)
-        } else if !self.files.is_empty() {
-            View::of_directory(&self.files)
-        } else {
-            let why = "it has no weights; 'hearth show' tells what it is made of";
-            Err(Error::invalid(self.name.to_string(), why))
-        }
     }
 
     /// The model as a Modelfile that makes it again, with a head that says how to build on it. What the language

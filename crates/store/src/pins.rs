@@ -68,10 +68,7 @@ impl Pins {
         let text = format!(
             "# Models of hearth by name and digest; 'hearth pin' writes this file.\n{text}"
         );
-        let directory = path
-            .parent()
-            .filter(|d| !d.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let directory = crate::disk::parent(path);
         disk.write_whole(directory, path, text.as_bytes())
     }
 

@@ -323,15 +323,22 @@ impl Store {
         if !models.is_empty() {
             return Ok(Checkpoint::open_parts(label, &models)?);
         }
-        let named = layers.iter().filter_map(|layer| {
-            let name = layer.name.clone()?;
-            match layer.kind() {
-                Kind::Tensor => Some((format!("tensors/{name}.safetensors"), blob(layer))),
-                Kind::Safetensors | Kind::Json => Some((name, blob(layer))),
-                _ => None,
-            }
-        });
-        Ok(Checkpoint::open_files(label, named.collect())?)
+        let named: Vec<_> = layers
+            .iter()
+            .filter_map(|layer| {
+                let name = layer.name.clone()?;
+                match layer.kind() {
+                    Kind::Tensor => Some((format!("tensors/{name}.safetensors"), blob(layer))),
+                    Kind::Safetensors | Kind::Json => Some((name, blob(layer))),
+                    _ => None,
+                }
+            })
+            .collect();
+        if named.is_empty() {
+            let why = "it has no weights; 'hearth show' tells what it is made of";
+            return Err(Error::invalid(label, why));
+        }
+        Ok(Checkpoint::open_files(label, named)?)
     }
 
     /// Opens a stored model.

@@ -199,7 +199,7 @@ fn tar_reads_and_writes_such_archives() {
 
 /// CVE-2024-45436 and CVE-2024-0406: an archive writes nowhere but where its digests say.
 #[test]
-fn cve_2024_45436_hostile_entries_are_refused() {
+fn cve_2024_45436_and_cve_2024_0406_hostile_entries_are_refused() {
     let (_bench, _, archive) = sample();
     let good = items(&archive);
     let link = |kind, name: &str| (kind, name.as_bytes().to_vec(), vec![]);
@@ -256,7 +256,7 @@ fn cve_2024_45436_hostile_entries_are_refused() {
 }
 
 #[test]
-fn cve_2024_45436_entries_that_occur_twice_are_refused() {
+fn cve_2024_45436_and_cve_2024_0406_entries_that_occur_twice_are_refused() {
     let (_bench, _, archive) = sample();
     let good = items(&archive);
     for at in 0..good.len() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hearth_format::{Checkpoint, Gguf, Metadata};
 
 use super::{Base, directory, intake::Piece, recipe::blob};
-use crate::{Error, Kind, Result, Store, View, disk, manifest::is_plain_path};
+use crate::{Error, Kind, Result, Store, disk, manifest::is_plain_path};
 
 /// What the files of a recipe are.
 #[derive(Debug, Default)]
@@ -30,17 +30,18 @@ impl Weights {
         pieces.clone()
     }
 
-    /// A path that opens as the model.
-    pub(super) fn view(&self) -> Result<View> {
+    /// Opens them as the model that they are.
+    pub(super) fn open(&self) -> Result<Checkpoint> {
+        const LABEL: &str = "the weights";
         match self {
             Self::Gguf(pieces) => {
                 let paths: Vec<PathBuf> = pieces.iter().map(|p| p.path.clone()).collect();
-                View::of_gguf(&paths)
+                Ok(Checkpoint::open_parts(LABEL, &paths)?)
             }
             Self::Directory(pieces) => {
                 let named = pieces.iter();
                 let named = named.filter_map(|p| Some((p.name.clone()?, p.path.clone())));
-                View::of_directory(&named.collect::<Vec<_>>())
+                Ok(Checkpoint::open_files(LABEL, named.collect())?)
             }
         }
     }
@@ -127,7 +128,7 @@ impl Local {
             Piece::new(store, kind, Some(name), path)
         };
         let weights = Weights::Directory(files.into_iter().map(piece).collect());
-        Checkpoint::open(weights.view()?.path())?;
+        weights.open()?;
         self.set(weights)
     }
 
@@ -167,7 +168,7 @@ impl Local {
         let Some((_, first)) = loose.into_iter().next() else {
             return Ok(());
         };
-        if paths.len() < 2 || Gguf::open(View::of_gguf(&paths)?.path()).is_err() {
+        if paths.len() < 2 || Gguf::open_parts("the parts", &paths).is_err() {
             return Err(first);
         }
         self.set(Weights::Gguf(paths.iter().map(piece).collect()))

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     CONFIG_TYPE, Config, Entry, Error, Event, Kind, Layer, Manifest, Name, Package, Result, Store,
-    View, Watch, manifest::LARGEST, store::LARGEST_TEXT,
+    Watch, manifest::LARGEST, store::LARGEST_TEXT,
 };
 pub(crate) use describe::describe;
 use intake::{Intake, Piece};
@@ -170,12 +170,11 @@ impl<'a> Making<'a> {
         let Some(transform) = self.options.transform else {
             return Ok(());
         };
-        let view = match (&self.local.weights, &self.parent) {
-            (Some(weights), _) => weights.view()?,
-            (None, Some(parent)) => Package::read(self.store, parent)?.view()?,
+        let checkpoint = match (&self.local.weights, &self.parent) {
+            (Some(weights), _) => weights.open()?,
+            (None, Some(parent)) => self.store.open(parent)?,
             (None, None) => unreachable!("begin refuses a model without weights"),
         };
-        let checkpoint = Checkpoint::open(view.path())?;
         let layer =
             Intake::new(self.store, self.options).write(|out| transform(&checkpoint, out))?;
         self.layers.retain(|layer| !is_weights(layer.kind()));
@@ -192,29 +191,12 @@ impl<'a> Making<'a> {
             .filter(|layer| layer.kind() == Kind::Projector)
             .count();
         if self.own_weights {
-            let view = self.view()?;
-            describe(
-                &mut self.config,
-                &Checkpoint::open(view.path())?,
-                projectors,
-            );
+            let checkpoint = self.store.checkpoint("the new model", &self.layers)?;
+            describe(&mut self.config, &checkpoint, projectors);
         } else if !self.local.projectors.is_empty() {
             describe::add_projector(&mut self.config);
         }
         Ok(())
-    }
-
-    /// The weights as they are in the store now.
-    fn view(&self) -> Result<View> {
-        let blob = |layer: &Layer| self.store.layout().blob(&layer.digest);
-        let of_kind = |kind| self.layers.iter().filter(move |layer| layer.kind() == kind);
-        let models: Vec<PathBuf> = of_kind(Kind::Model).map(blob).collect();
-        if !models.is_empty() {
-            return View::of_gguf(&models);
-        }
-        let named = self.layers.iter().filter(|layer| is_weights(layer.kind()));
-        let files = named.filter_map(|layer| Some((layer.name.clone()?, blob(layer))));
-        View::of_directory(&files.collect::<Vec<_>>())
     }
 
     fn add_texts(&mut self, recipe: &Recipe) -> Result<()> {

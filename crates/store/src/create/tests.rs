@@ -206,8 +206,7 @@ fn parts_and_projectors_are_found() {
         let package = package(&bench, &entry);
         assert_eq!(package.config.model_families, ["llama", "clip"]);
         assert_eq!(package.config.model_type, "64");
-        let view = package.view().unwrap();
-        let checkpoint = Checkpoint::open(view.path()).unwrap();
+        let checkpoint = bench.store.open(&entry).unwrap();
         assert_eq!(checkpoint.tensors().count(), 2);
     }
     bench.file("dir/config.json", "{}");
@@ -289,8 +288,7 @@ fn a_checkpoint_directory_is_kept_as_it_is() {
     assert_eq!(package.config.model_family, "llama");
     assert_eq!(package.config.file_type, "F32");
     assert_eq!(package.config.model_type, "16");
-    let view = package.view().unwrap();
-    let checkpoint = Checkpoint::open(view.path()).unwrap();
+    let checkpoint = bench.store.open(&entry).unwrap();
     assert_eq!(checkpoint.tensors().count(), 2);
     assert!(checkpoint.side_file("tokenizer.json").is_some());
 

@@ -105,7 +105,10 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             pools: Arc::default(),
-            certificates: registry.ca.as_deref().map_or(Ok(Vec::new()), certificates)?,
+            certificates: registry
+                .ca
+                .as_deref()
+                .map_or(Ok(Vec::new()), certificates)?,
             timing,
         })
     }
@@ -188,7 +191,8 @@ impl Client {
                 ),
             });
         }
-        let mut request = self.pool(reach)?
+        let mut request = self
+            .pool(reach)?
             .request(method.clone(), url.clone())
             .headers(headers.clone());
         request = request.header(reqwest::header::USER_AGENT, user_agent(url));

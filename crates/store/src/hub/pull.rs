@@ -7,7 +7,7 @@ use crate::{
     Name, Remote, Result, Store, Watch,
     config::Environment,
     http::{Answer, Call, Session},
-    hub::{Choice, ChoiceKind, HubFile, INDEX, Revision, Tree, git_oid},
+    hub::{Choice, ChoiceKind, HubFile, Revision, Tree, git_oid},
     store::LARGEST_TEXT,
     transfer::{Plan, Source},
 };
@@ -40,7 +40,7 @@ impl Store {
     ) -> Result<Entry> {
         let mut repository = Repository::new(name, remote, environment)?;
         let tree = repository.listing().await?;
-        let index = match tree.get(INDEX) {
+        let index = match tree.index_for(name.tag()) {
             Some(file) => Some(repository.small(file).await?),
             None => None,
         };

@@ -1,11 +1,7 @@
 //! Which pieces of a download have landed: a text file, one line per piece, `START END SHA256`. A line is written
 //! after its bytes are on the disk, so what the journal has is there; a line that a crash cut is no line.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use crate::{Digest, Disk, Result};
 
@@ -80,7 +76,7 @@ impl Journal {
             .iter()
             .map(|(piece, digest)| format!("{} {} {}\n", piece.start, piece.end, digest.hex()));
         let text: String = lines.collect();
-        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let directory = crate::disk::parent(&self.path);
         disk.write_whole(directory, &self.path, text.as_bytes())?;
         self.file = disk.open_to_append(&self.path)?;
         Ok(())

@@ -1,6 +1,6 @@
 //! Registries that lie. Whatever they do, the store stays sound and nothing leaves it.
 
-use std::{io::Write as _, sync::Arc, sync::Mutex, time::Duration};
+use std::{sync::Arc, sync::Mutex, time::Duration};
 
 use hearth_store::{Digest, Error, Kind, Store};
 

@@ -10,12 +10,15 @@ pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// From this size on a file is in large file storage.
 const LARGE: usize = 1024;
 
+/// By path.
+pub type Files = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A repository `owner/repo` of files by path.
 pub struct Hub {
     pub server: Server,
     /// Where large files are.
     pub storage: Server,
-    pub files: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    pub files: Files,
 }
 
 impl Hub {
@@ -25,7 +28,7 @@ impl Hub {
             .into_iter()
             .map(|(path, bytes)| (path.to_owned(), bytes))
             .collect();
-        let files: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::new(Mutex::new(files));
+        let files: Files = Arc::new(Mutex::new(files));
         let stored = Arc::clone(&files);
         let storage = Server::start(move |request| {
             if request.header("authorization").is_some() {

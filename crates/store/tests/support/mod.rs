@@ -58,8 +58,10 @@ pub enum Body {
     /// These bytes, and then the connection is closed, whatever was promised.
     Cut(Vec<u8>),
     /// Writes to the connection itself, head included.
-    Raw(Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + Send>),
+    Raw(Writer),
 }
+
+pub type Writer = Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + Send>;
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
