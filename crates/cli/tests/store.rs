@@ -746,3 +746,49 @@ fn a_full_disk_is_told_before_the_download() {
     assert!(message.contains("more bytes"), "{message}");
     assert_eq!(registry.served(), 0);
 }
+
+/// A directory of safetensors becomes a model as it is, or as one quantised GGUF file.
+#[test]
+fn a_directory_is_kept_as_it_is_or_quantised() {
+    let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/models");
+    if !kit.exists() {
+        println!("skipped: no ../shared");
+        return;
+    }
+    let user = User::new();
+    for family in ["llama", "qwen3", "gemma3"] {
+        let directory = kit.join(family).join("hf");
+        let name = format!("{family}:plain");
+        user.ok(&["import", directory.to_str().unwrap(), &name]);
+        let flags = [
+            "x y z",
+            "--raw",
+            "-t",
+            "0",
+            "-n",
+            "8",
+            "--ignore-eos",
+            "--exact",
+            "--json",
+        ];
+        let run = |model: &str| user.json(&[&["run", model], &flags[..]].concat())["ids"].clone();
+        let expected = run(directory.to_str().unwrap());
+        assert_eq!(run(&name), expected, "{family}");
+        fs::write(
+            user.home().join("Modelfile"),
+            format!("FROM {}\n", directory.display()),
+        )
+        .unwrap();
+        for (mixture, same) in [("f32", true), ("q8_0", false)] {
+            let quantised = format!("{family}:{mixture}");
+            user.ok(&["create", &quantised, "-q", mixture]);
+            let ids = run(&quantised);
+            assert_eq!(ids.as_array().map(Vec::len), Some(8));
+            assert!(
+                !same || ids == expected,
+                "{family} {mixture}: {ids} is not {expected}"
+            );
+        }
+    }
+    assert_sound(&user.store());
+}
