@@ -90,9 +90,10 @@ impl Progress {
                     before.tick();
                     before.abandon();
                 }
-                let bar = self.bars.add(ProgressBar::new_spinner());
-                bar.set_style(style("{msg} {spinner}"));
-                bar.set_message(text.to_owned());
+                let bar = ProgressBar::new_spinner()
+                    .with_style(style("{msg} {spinner}"))
+                    .with_message(text.to_owned());
+                let bar = self.bars.add(bar);
                 bar.enable_steady_tick(Duration::from_millis(100));
                 *status = Some(bar);
             }
@@ -145,23 +146,22 @@ impl Progress {
         if self.form != Form::Bars {
             return ProgressBar::hidden();
         }
-        let bar = self.bars.add(ProgressBar::new(total));
         let note = if is_resumed(what, completed) && completed < total {
             format!(" (going on at {})", text::size(completed))
         } else {
             String::new()
         };
-        bar.set_message(format!("{what}{note}"));
-        bar.set_position(completed);
+        let form = style("{msg}: {percent:>3}% ▕{wide_bar}▏ {done:>15} {rate:>10} {left:>6}")
+            .progress_chars("█▉▊▋▌▍▎▏ ")
+            .with_key("done", show_done)
+            .with_key("rate", show_rate)
+            .with_key("left", show_left);
+        let bar = ProgressBar::new(total)
+            .with_style(form)
+            .with_position(completed)
+            .with_message(format!("{what}{note}"));
         bar.reset_eta();
-        bar.set_style(
-            style("{msg}: {percent:>3}% ▕{wide_bar}▏ {done:>15} {rate:>10} {left:>6}")
-                .progress_chars("█▉▊▋▌▍▎▏ ")
-                .with_key("done", show_done)
-                .with_key("rate", show_rate)
-                .with_key("left", show_left),
-        );
-        bar
+        self.bars.add(bar)
     }
 
     /// Leaves what is shown as it is.
@@ -174,6 +174,9 @@ impl Progress {
         }
         if let Ok(amounts) = self.amounts.lock() {
             amounts.values().for_each(|amount| amount.bar.abandon());
+        }
+        if self.form == Form::Bars {
+            eprintln!(); // the last line of what is shown stays
         }
     }
 }

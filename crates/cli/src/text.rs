@@ -34,17 +34,20 @@ fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
     let days = hours / 24;
-    match (seconds, minutes) {
-        (0, _) => "Less than a second".to_owned(),
-        (1, _) => "1 second".to_owned(),
-        (..60, _) => format!("{seconds} seconds"),
-        (_, 1) => "About a minute".to_owned(),
-        (_, ..60) => format!("{minutes} minutes"),
-        _ if hours <= 1 => "About an hour".to_owned(),
-        _ if hours < 48 => format!("{hours} hours"),
-        _ if days < 14 => format!("{days} days"),
-        _ if days < 60 => format!("{} weeks", days / 7),
-        _ if days < 730 => format!("{} months", days / 30),
+    match seconds {
+        0 => return "Less than a second".to_owned(),
+        1 => return "1 second".to_owned(),
+        2..60 => return format!("{seconds} seconds"),
+        60..120 => return "About a minute".to_owned(),
+        120..3600 => return format!("{minutes} minutes"),
+        _ => {}
+    }
+    match (hours, days) {
+        (..2, _) => "About an hour".to_owned(),
+        (2..48, _) => format!("{hours} hours"),
+        (_, ..14) => format!("{days} days"),
+        (_, 14..60) => format!("{} weeks", days / 7),
+        (_, 60..730) => format!("{} months", days / 30),
         _ => format!("{} years", days / 365),
     }
 }

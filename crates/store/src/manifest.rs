@@ -78,6 +78,10 @@ impl Kind {
         if media_type == SAFETENSORS {
             return Self::Safetensors;
         }
+        // Docker's own models, such as application/vnd.docker.ai.gguf.v3.
+        if media_type.starts_with("application/vnd.docker.ai.gguf") {
+            return Self::Model;
+        }
         let suffix = media_type.strip_prefix(IMAGE);
         KINDS
             .iter()
