@@ -34,21 +34,26 @@ fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
     let days = hours / 24;
-    match seconds {
-        0 => return "Less than a second".to_owned(),
-        1 => return "1 second".to_owned(),
-        2..60 => return format!("{seconds} seconds"),
-        60..120 => return "About a minute".to_owned(),
-        120..3600 => return format!("{minutes} minutes"),
-        _ => {}
-    }
-    match (hours, days) {
-        (..2, _) => "About an hour".to_owned(),
-        (2..48, _) => format!("{hours} hours"),
-        (_, ..14) => format!("{days} days"),
-        (_, 14..60) => format!("{} weeks", days / 7),
-        (_, 60..730) => format!("{} months", days / 30),
-        _ => format!("{} years", days / 365),
+    let units = [
+        (60, seconds, "seconds"),
+        (3600, minutes, "minutes"),
+        (48 * 3600, hours, "hours"),
+        (14 * 86_400, days, "days"),
+        (60 * 86_400, days / 7, "weeks"),
+        (730 * 86_400, days / 30, "months"),
+    ];
+    match (seconds, hours) {
+        (0, _) => "Less than a second".to_owned(),
+        (1, _) => "1 second".to_owned(),
+        (60..120, _) => "About a minute".to_owned(),
+        (3600.., 1) => "About an hour".to_owned(),
+        _ => {
+            let unit = units.into_iter().find(|(end, ..)| seconds < *end);
+            unit.map_or_else(
+                || format!("{} years", days / 365),
+                |(_, n, name)| format!("{n} {name}"),
+            )
+        }
     }
 }
 
