@@ -61,9 +61,9 @@ fn span(duration: Duration) -> String {
 pub(crate) fn remaining(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        ..60 => format!("{seconds}s"),
-        ..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        ..360_000 => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3600..360_000 => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
         _ => "99h+".to_owned(),
     }
 }
