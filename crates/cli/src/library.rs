@@ -151,20 +151,15 @@ impl Located {
         })
     }
 
-    /// Says that the model is loaded, so that nobody prunes what it maps. A store that cannot be written holds up
-    /// nobody.
-    pub(crate) fn announce(
-        &self,
-        library: &Library,
-        context: usize,
-        size: u64,
-    ) -> Option<Presence> {
+    /// Says that the model is loaded, so that nobody prunes what it maps. Where there is no store, or it cannot be
+    /// written, nothing is said and nothing is held up.
+    pub(crate) fn announce(&self, context: usize, size: u64) -> Option<Presence> {
         let running = Running {
             context: context as u64,
             size,
             ..self.running.clone()
         };
-        library.store.announce(&running).ok()
+        Library::open().ok()?.store.announce(&running).ok()
     }
 }
 

@@ -17,9 +17,8 @@ static BARD: &[u8] = include_bytes!("../assets/bard.gguf");
 /// What MODEL is called in every help text.
 pub(crate) const BUILT_IN: &str = "bard";
 
-/// Finds a model by what the user wrote: a path, the built-in model, a name of the store, a name that another
-/// program's model has. Nothing where a name means none of these.
-pub(crate) fn look_up(library: &Library, model: &str) -> Result<Option<Located>> {
+/// A model that needs no store: a path, or the built-in one. Nothing where the text has to be a name.
+pub(crate) fn local(model: &str) -> Result<Option<Located>> {
     let path = Path::new(model);
     if path.exists() {
         return Ok(Some(Located::path(path)));
@@ -27,27 +26,28 @@ pub(crate) fn look_up(library: &Library, model: &str) -> Result<Option<Located>>
     if model == BUILT_IN {
         return Ok(Some(Located::built_in(BARD, BUILT_IN)));
     }
-    let only_path = path.is_absolute()
-        || model.starts_with('.')
-        || [".gguf", ".safetensors"]
-            .iter()
-            .any(|end| model.ends_with(end))
-            && !model.contains(':');
-    if only_path {
+    let is_file = [".gguf", ".safetensors"]
+        .iter()
+        .any(|end| model.ends_with(end));
+    if path.is_absolute() || model.starts_with('.') || (is_file && !model.contains(':')) {
         anyhow::bail!(
             "there is no '{model}': MODEL is a GGUF file, a directory with config.json and safetensors, a name such as llama3.2, or bard"
         );
     }
-    library.find(&Name::parse_source(model)?)
+    Ok(None)
 }
 
-/// The same, with the package that a stored model is.
+/// Finds a model by what the user wrote: a path, the built-in model, a name of the store, a name of another program's
+/// model.
 ///
 /// # Errors
-/// Also when there is none.
+/// Also when it is none of these.
 pub(crate) fn locate(model: &str) -> Result<Located> {
-    let library = Library::open()?;
-    look_up(&library, model)?.ok_or_else(|| {
+    if let Some(located) = local(model)? {
+        return Ok(located);
+    }
+    let found = Library::open()?.find(&Name::parse_source(model)?)?;
+    found.ok_or_else(|| {
         anyhow::anyhow!(
             "there is no '{model}': it is no file, and 'hearth list' does not have it; 'hearth pull {model}' fetches it"
         )

@@ -726,6 +726,27 @@ fn names_that_are_none_are_refused_before_anything_happens() {
 }
 
 #[test]
+fn a_file_and_the_built_in_model_need_no_store() {
+    let user = User::new();
+    fs::write(user.home().join("bard.gguf"), BARD).unwrap();
+    for model in ["bard", "bard.gguf"] {
+        let arguments = ["run", model, "x", "--raw", "-n", "2", "--json"];
+        let output = user.command(&arguments).env_clear().output().unwrap();
+        text_of(&arguments, output);
+        // A store that cannot be made holds nobody up either.
+        let output = user
+            .command(&arguments)
+            .env("HEARTH_MODELS", "/dev/null/models")
+            .output()
+            .unwrap();
+        text_of(&arguments, output);
+    }
+    let output = user.command(&["list"]).env_clear().output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("HEARTH_MODELS"), "{message}");
+}
+
+#[test]
 fn a_full_disk_is_told_before_the_download() {
     let user = User::new();
     let registry = Registry::start();

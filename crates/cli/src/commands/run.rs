@@ -67,8 +67,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let prompt = prompt(arguments)?;
-    let library = Library::open()?;
-    let located = find_or_pull(&library, &arguments.model)?;
+    let located = find_or_pull(&arguments.model)?;
     let checkpoint = located.open()?;
     let mut settings = recommended(&checkpoint);
     let mut options = chat::Options {
@@ -98,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         machine(arguments, &defaults).options(precision),
     )?;
     let size = engine.predicted().peak() as u64;
-    let _presence = located.announce(&library, engine.context(), size);
+    let _presence = located.announce(engine.context(), size);
     let template = located
         .package
         .as_ref()
@@ -125,11 +124,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The model, fetched if a registry or the hub has it and this machine does not.
-fn find_or_pull(library: &Library, model: &str) -> Result<Located> {
-    if let Some(located) = model::look_up(library, model)? {
+fn find_or_pull(model: &str) -> Result<Located> {
+    if let Some(located) = model::local(model)? {
         return Ok(located);
     }
-    let name = Name::parse_source(model)?;
+    let (library, name) = (Library::open()?, Name::parse_source(model)?);
+    if let Some(located) = library.find(&name)? {
+        return Ok(located);
+    }
     eprintln!("{name} is not on this machine, fetching it");
     library.pull(&name, &library.remote(false), &Progress::new(false))?;
     model::locate(model)
