@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
-"""The chat in a real terminal: line editing, commands, several lines, Ctrl-C, save and load."""
+"""hearth in a real terminal: the chat with line editing, commands, several lines, Ctrl-C, save and load; being stopped;
+the progress of a download."""
 
+import hashlib
+import http.server
 import json
 import os
 import pty
@@ -10,6 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 
 
@@ -19,7 +24,7 @@ class Terminal:
     def __init__(self, command, home):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.environ.update(XDG_STATE_HOME=home, TERM="xterm")
+            os.environ.update(XDG_STATE_HOME=home, HEARTH_MODELS=os.path.join(home, "models"), TERM="xterm")
             os.execvp(command[0], command)
         self.seen = ""
 
@@ -79,6 +84,64 @@ def full_disk(hearth, home):
     return True
 
 
+def stopped(hearth, home):
+    """A chat that `hearth stop` ends leaves the terminal as it was."""
+    environment = dict(os.environ, HEARTH_MODELS=os.path.join(home, "models"))
+    chat = Terminal([hearth, "run"], home)
+    chat.expect(">>> ")
+    time.sleep(0.1)
+    listed = json.loads(subprocess.check_output([hearth, "ps", "--json"], env=environment))
+    assert listed["models"][0]["process"] == chat.pid, listed
+    subprocess.run([hearth, "stop", "bard"], env=environment, check=True)
+    assert chat.finish() == 128 + signal.SIGTERM
+    modes = termios.tcgetattr(chat.fd)[3]
+    assert modes & termios.ECHO and modes & termios.ICANON, "the terminal is left in the line editor's mode"
+    assert not json.loads(subprocess.check_output([hearth, "ps", "--json"], env=environment))["models"]
+
+
+class Registry(http.server.BaseHTTPRequestHandler):
+    """A registry of one model, on a slow line."""
+
+    protocol_version = "HTTP/1.1"
+    weights = os.urandom(1 << 20)
+    config = b"{}"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        def layer(kind, content):
+            return {"mediaType": kind, "digest": "sha256:" + hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+        contents = {hashlib.sha256(content).hexdigest(): content for content in (self.weights, self.config)}
+        manifest = json.dumps({
+            "schemaVersion": 2,
+            "config": layer("application/vnd.docker.container.image.v1+json", self.config),
+            "layers": [layer("application/vnd.ollama.image.model", self.weights)],
+        }).encode()
+        content = contents.get(self.path.rsplit(":", 1)[-1], manifest)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        for start in range(0, len(content), 1 << 15):
+            time.sleep(0.05)
+            self.wfile.write(content[start:start + (1 << 15)])
+
+
+def progress(hearth, home):
+    """A download shows how far it is, how fast, and how long it takes."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    name = f"127.0.0.1:{server.server_port}/team/model:v1"
+    pull = Terminal([hearth, "pull", name, "--insecure"], home)
+    pull.expect("pulling manifest")
+    pull.expect(r"pulling [0-9a-f]{12}: +[1-9][0-9]?% ▕█.*▏ +[0-9]+ KB/1.0 MB +[0-9.]+ [KM]B/s +[0-9]+s")
+    pull.expect(r"100%")
+    pull.expect("success")
+    assert pull.finish() == 0
+    server.shutdown()
+
+
 def main():
     hearth = sys.argv[1]
     with tempfile.TemporaryDirectory() as home:
@@ -114,7 +177,11 @@ def main():
         assert open(os.path.join(home, "hearth", "history")).read().count("/help") == 1
     with tempfile.TemporaryDirectory() as home:
         full = full_disk(hearth, home)
-    print(f"{1 + full} passed, 0 failed, {int(not full)} skipped")
+    with tempfile.TemporaryDirectory() as home:
+        stopped(hearth, home)
+    with tempfile.TemporaryDirectory() as home:
+        progress(hearth, home)
+    print(f"{3 + full} passed, 0 failed, {int(not full)} skipped")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,29 @@ impl Interrupt {
     }
 }
 
+/// `hearth stop` ends a chat by a signal while the line editor has the terminal in its own mode: gives it back as it is
+/// now, then ends the program.
+#[cfg(unix)]
+pub(crate) fn give_terminal_back_when_stopped() -> Result<()> {
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+    let terminal = tcgetattr(rustix::stdio::stdin())?;
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            // Whoever has no terminal any more needs nothing back.
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &terminal);
+            eprintln!();
+            std::process::exit(128 + signal_hook::consts::SIGTERM);
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn give_terminal_back_when_stopped() -> Result<()> {
+    Ok(())
+}
+
 /// All of standard input, which must be UTF-8.
 pub(crate) fn standard_input() -> Result<String> {
     let mut bytes = Vec::new();

@@ -118,6 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(prompt) => once(arguments, conversation, &prompt, &interrupt),
         None => {
             greet(arguments);
+            input::give_terminal_back_when_stopped()?;
             chat::repl(conversation, interrupt, arguments.verbose)
         }
     }
