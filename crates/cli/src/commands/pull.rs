@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use hearth_store::{Disk, Event, Name, Pins};
+use hearth_store::{Disk, Entry, Event, Name, Pins};
 
 use crate::{
     library::{Library, block_on, environment},
     progress::Progress,
+    text,
 };
 
 /// What `hearth pull` takes.
@@ -71,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         let pulled = library.pull(name, &remote, &Progress::new(arguments.json));
         match pulled {
+            Ok(entry) if !arguments.json => describe(&library, &entry),
             Ok(_) => {}
             // One that is gone does not keep the others from being fetched.
             Err(error) if arguments.all && !error.is::<crate::input::Interrupted>() => {
@@ -84,6 +86,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         0 => Ok(()),
         _ => bail!("{failed} of {} models could not be fetched", names.len()),
     }
+}
+
+/// What a name turned out to be: names of models promise much.
+fn describe(library: &Library, entry: &Entry) {
+    let config = library.store.config(entry).unwrap_or_default();
+    let facts = [&config.model_family, &config.model_type, &config.file_type];
+    let facts: Vec<&str> = facts
+        .into_iter()
+        .map(String::as_str)
+        .filter(|fact| !fact.is_empty())
+        .collect();
+    eprintln!(
+        "{}: {}, {}",
+        entry.name,
+        facts.join(" "),
+        text::size(entry.manifest.size())
+    );
 }
 
 fn locked(arguments: &Arguments, library: &Library, remote: &hearth_store::Remote) -> Result<()> {

@@ -20,6 +20,9 @@ const MOST_REDIRECTS: usize = 10;
 /// Less than this in [`Timing::stall`] is a stall.
 const LEAST_BYTES: u64 = 4096;
 
+/// Bytes per second; who sends slower than this is given up.
+const SLOWEST_UPLOAD: u64 = 16 << 10;
+
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -48,7 +51,7 @@ impl Default for Timing {
 /// made when it is first needed, since that reads the system's certificates.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pools: Arc<[OnceLock<reqwest::Client>; 3]>,
+    pools: Arc<[[OnceLock<reqwest::Client>; 3]; 2]>,
     certificates: Vec<reqwest::Certificate>,
     pub(crate) timing: Timing,
 }
@@ -113,9 +116,10 @@ impl Client {
         })
     }
 
-    /// The connections to addresses within a reach.
-    fn pool(&self, reach: Reach) -> Result<&reqwest::Client> {
-        let pool = &self.pools[reach as usize];
+    /// The connections to addresses within a reach. Those that send much are silent while they send: what they do is
+    /// bounded as a whole.
+    fn pool(&self, reach: Reach, sends: bool) -> Result<&reqwest::Client> {
+        let pool = &self.pools[usize::from(sends)][reach as usize];
         if let Some(client) = pool.get() {
             return Ok(client);
         }
@@ -123,8 +127,10 @@ impl Client {
             .redirect(Policy::none())
             .referer(false)
             .connect_timeout(self.timing.connect)
-            .read_timeout(self.timing.stall)
             .dns_resolver(Arc::new(Within(reach)));
+        if !sends {
+            builder = builder.read_timeout(self.timing.stall);
+        }
         if !self.certificates.is_empty() {
             builder = builder.tls_certs_merge(self.certificates.clone());
         }
@@ -192,12 +198,15 @@ impl Client {
             });
         }
         let mut request = self
-            .pool(reach)?
+            .pool(reach, body.is_some())?
             .request(method.clone(), url.clone())
             .headers(headers.clone());
         request = request.header(reqwest::header::USER_AGENT, user_agent(url));
         if let Some(body) = body {
-            request = request.body(body.to_vec());
+            let sending = Duration::from_secs(body.len() as u64 / SLOWEST_UPLOAD);
+            request = request
+                .body(body.to_vec())
+                .timeout(self.timing.stall + sending);
         }
         request.send().await.map_err(|error| network(url, &error))
     }

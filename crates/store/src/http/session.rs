@@ -1,6 +1,9 @@
 //! Calls to one registry, with its credentials.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use base64::{
     Engine as _,
@@ -8,7 +11,7 @@ use base64::{
 };
 use reqwest::{
     Method, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use ring::rand::SecureRandom as _;
 
@@ -21,6 +24,11 @@ use crate::{
         client::{same_host, shown},
     },
 };
+
+/// How often a busy server is asked again.
+const BUSY_ATTEMPTS: u32 = 2;
+/// A server that wants more time is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What can be shown to a registry.
 #[derive(Clone, Debug, Default)]
@@ -156,7 +164,7 @@ impl Session {
         make: impl Fn() -> Call<'static>,
         body: Option<&[u8]>,
     ) -> Result<Answer> {
-        let answer = self.client.ask(self.prepared(make(), body)).await?;
+        let answer = self.patiently(&make, body).await?;
         if answer.status() != StatusCode::UNAUTHORIZED || answer.elsewhere {
             return Ok(answer);
         }
@@ -168,7 +176,7 @@ impl Session {
         if let Ok(mut accepted) = self.accepted.lock() {
             *accepted = header;
         }
-        let answer = self.client.ask(self.prepared(make(), body)).await?;
+        let answer = self.patiently(&make, body).await?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             return Err(Error::Status {
                 url: shown(&answer.url),
@@ -177,6 +185,31 @@ impl Session {
             });
         }
         Ok(answer)
+    }
+
+    /// Asks again where a server says that it is busy, after the time that it asks for.
+    async fn patiently(
+        &self,
+        make: &impl Fn() -> Call<'static>,
+        body: Option<&[u8]>,
+    ) -> Result<Answer> {
+        let mut pause = self.client.timing.pause;
+        for _ in 0..BUSY_ATTEMPTS {
+            let answer = self.client.ask(self.prepared(make(), body)).await?;
+            if !matches!(answer.status().as_u16(), 429 | 502 | 503 | 504) {
+                return Ok(answer);
+            }
+            let asked = answer
+                .header(RETRY_AFTER)
+                .and_then(|text| text.parse().ok());
+            let wait = asked.map_or(pause, Duration::from_secs);
+            if wait > LONGEST_WAIT {
+                return Ok(answer);
+            }
+            tokio::time::sleep(wait).await;
+            pause *= 2;
+        }
+        self.client.ask(self.prepared(make(), body)).await
     }
 
     fn prepared<'a>(&self, call: Call<'static>, body: Option<&'a [u8]>) -> Call<'a> {

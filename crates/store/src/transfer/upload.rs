@@ -4,7 +4,7 @@ use std::{io::Read as _, path::Path};
 
 use reqwest::{
     Method, StatusCode, Url,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION},
+    header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION},
 };
 
 use crate::{
@@ -12,8 +12,6 @@ use crate::{
     http::{Answer, Call, Session, shown},
     transfer::plan::PIECE,
 };
-
-const REDIRECT_UPLOADS: HeaderName = HeaderName::from_static("x-redirect-uploads");
 
 /// Sends a content unless the registry has it. `mount` is a repository of the same registry that may have it.
 pub(crate) async fn upload(
@@ -107,7 +105,7 @@ async fn begin(
         })
 }
 
-/// Sends a piece; gives the place of the next one. A registry may have the piece sent elsewhere, without credentials.
+/// Sends a piece; gives the place of the next one.
 async fn patch(session: &Session, place: &Url, bytes: &[u8], start: u64) -> Result<Url> {
     let timing = session.client.timing;
     let mut pause = timing.pause;
@@ -117,7 +115,6 @@ async fn patch(session: &Session, place: &Url, bytes: &[u8], start: u64) -> Resu
             Call::new(Method::PATCH, place.clone())
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .header(CONTENT_RANGE, &range)
-                .header(REDIRECT_UPLOADS, "1")
         };
         match session.ask_with(make, Some(bytes)).await {
             Ok(answer) if answer.status().is_success() => {

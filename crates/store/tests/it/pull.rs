@@ -372,3 +372,18 @@ fn a_stall_is_noticed_and_tried_again() {
     assert_eq!(said.retries(), 1);
     assert_sound(&store);
 }
+
+#[test]
+fn a_busy_registry_is_asked_again() {
+    let count = AtomicUsize::new(0);
+    let registry = Registry::with(Box::new(move |request| {
+        let busy =
+            request.target.contains("/manifests/") && count.fetch_add(1, Ordering::Relaxed) < 2;
+        busy.then(|| Reply::new(429, "").with("Retry-After", "0"))
+    }));
+    registry.offer("team/m:v1", &[(Kind::System, b"s")]);
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::new(directory.path());
+    pull(&store, &registry.name("team/m:v1")).unwrap();
+    assert_sound(&store);
+}
