@@ -116,15 +116,7 @@ impl Backend for Cpu {
     type Cache = Cache;
 
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Matrix, Error> {
-        let whole = Matrix::from_tensor(tensor)?;
-        if rows.start > rows.end || rows.end > whole.rows() {
-            return Err(Error::Rows {
-                tensor: tensor.name.clone(),
-                rows: whole.rows(),
-                asked: rows,
-            });
-        }
-        Ok(whole.part(rows.start, rows.len()))
+        Matrix::rows_of(tensor, rows)
     }
 
     fn vector(&self, values: Vec<f32>) -> Vec<f32> {
@@ -132,14 +124,7 @@ impl Backend for Cpu {
     }
 
     fn cache(&self, kv_heads: usize, key_dim: usize, value_dim: usize) -> Cache {
-        Cache::new(
-            self.precision,
-            Shape {
-                kv_heads,
-                key_dim,
-                value_dim,
-            },
-        )
+        Cache::new(self.precision, Shape::new(kv_heads, key_dim, value_dim))
     }
 
     fn truncate(&self, cache: &mut Cache, len: usize) {
@@ -153,12 +138,7 @@ impl Backend for Cpu {
         value_dim: usize,
         positions: usize,
     ) -> usize {
-        Shape {
-            kv_heads,
-            key_dim,
-            value_dim,
-        }
-        .bytes(self.precision, positions)
+        Shape::new(kv_heads, key_dim, value_dim).bytes(self.precision, positions)
     }
 
     fn read(&self, x: &Buffer) -> Vec<f32> {

@@ -15,6 +15,7 @@ pub mod matmul;
 pub mod matrix;
 pub mod measure;
 mod ops;
+mod sizes;
 #[allow(
     unsafe_code,
     reason = "a job is lent to threads that outlive it; the protocol is in the module"
@@ -31,4 +32,5 @@ pub use isa::{Isa, IsaError};
 pub use matmul::{Product, linear};
 pub use matrix::{Matrix, MatrixError};
 pub use ops::cache::Cache;
+pub use sizes::{Counted, Shadow, Sizes};
 pub use team::Team;

@@ -155,6 +155,91 @@ impl<'a> Job<'a> {
     }
 }
 
+/// Bytes that a step of products keeps, array by array.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sizes {
+    /// [`Inputs`].
+    codes: usize,
+    floats: usize,
+    /// [`Scratch`].
+    panel: usize,
+    rows: usize,
+    out: usize,
+}
+
+impl Sizes {
+    /// Bytes that all threads share.
+    pub(crate) fn shared(&self) -> usize {
+        self.codes + self.floats
+    }
+
+    /// Bytes that each thread has for itself.
+    pub(crate) fn per_thread(&self) -> usize {
+        self.panel + self.rows + self.out
+    }
+
+    /// The larger of both in everything, since arrays keep their memory.
+    pub(crate) fn widen(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.codes, other.codes),
+            (&mut self.floats, other.floats),
+            (&mut self.panel, other.panel),
+            (&mut self.rows, other.rows),
+            (&mut self.out, other.out),
+        ] {
+            *mine = theirs.max(*mine);
+        }
+    }
+}
+
+/// What [`linear`] keeps after products of `tokens` inputs with `weights`.
+pub(crate) fn sizes<'a>(
+    isa: Isa,
+    precision: Precision,
+    tokens: usize,
+    weights: impl Iterator<Item = &'a Matrix>,
+) -> Sizes {
+    const F32: usize = size_of::<f32>();
+    let mut sizes = Sizes::default();
+    for weight in weights {
+        let columns = weight.columns();
+        let width = columns.next_multiple_of(LANES);
+        let path = path(isa, precision, tokens, weight);
+        let row_bytes = row_bytes(weight);
+        let rows = chunk_rows(path, tokens, CHUNK_BYTES.end, row_bytes).min(weight.rows());
+        sizes.widen(&Sizes {
+            codes: match path {
+                Path::Integer(_) => Activations::bytes(tokens, columns),
+                _ => 0,
+            },
+            floats: if width == columns {
+                0
+            } else {
+                tokens * width * F32
+            },
+            panel: match path {
+                Path::Integer(integer) if tokens > FEW => {
+                    Panel::bytes(rows.div_ceil(STRIP), columns, integer.group)
+                }
+                _ => 0,
+            },
+            rows: match path {
+                Path::Dequantized => STRIP.min(rows) * width * F32,
+                _ => 0,
+            },
+            out: F32
+                * match path {
+                    Path::Integer(_) if tokens > FEW => {
+                        MANY.min(tokens) * rows.next_multiple_of(STRIP)
+                    }
+                    Path::Dequantized => STRIP.min(rows) * tokens,
+                    _ => rows * tokens,
+                },
+        });
+    }
+    sizes
+}
+
 fn path(isa: Isa, precision: Precision, tokens: usize, weight: &Matrix) -> Path {
     let Some(block) = weight.block() else {
         return Path::Dequantized;
@@ -216,24 +301,34 @@ fn padded<'a>(x: &'a [f32], columns: usize, buffer: &'a mut Vec<f32>) -> &'a [f3
     buffer
 }
 
+/// Bytes of weights in a chunk of a step of few tokens.
+const CHUNK_BYTES: Range<usize> = 16 << 10..128 << 10;
+
+fn row_bytes(weight: &Matrix) -> usize {
+    (weight.stored_bytes() / weight.rows().max(1)).max(1)
+}
+
+/// Rows of a chunk that is to read about `target` bytes.
+fn chunk_rows(path: Path, tokens: usize, target: usize, row_bytes: usize) -> usize {
+    let rows = match path {
+        Path::Integer(_) if tokens > FEW => STRIP * STRIPS,
+        _ if tokens > FEW => STRIP,
+        _ => (target / row_bytes).next_multiple_of(4),
+    };
+    rows.max(1)
+}
+
 /// Cuts all rows into chunks: small enough that threads end together, large enough that the hand-out
 /// does not show.
 fn cut(team: &Team, tokens: usize, jobs: &[Job<'_>]) -> Vec<(usize, Range<usize>)> {
     /// Chunks per thread to aim at: what a thread waits for the other at the end is one chunk.
     const CHUNKS: usize = 16;
-    const BYTES: Range<usize> = 16 << 10..128 << 10;
     let total: usize = jobs.iter().map(|job| job.weight.stored_bytes()).sum();
-    let target = (total / (team.threads() * CHUNKS)).clamp(BYTES.start, BYTES.end);
+    let target = (total / (team.threads() * CHUNKS)).clamp(CHUNK_BYTES.start, CHUNK_BYTES.end);
     let mut chunks = Vec::new();
     for (index, job) in jobs.iter().enumerate() {
         let rows = job.weight.rows();
-        let row_bytes = (job.weight.stored_bytes() / rows.max(1)).max(1);
-        let count = match job.path {
-            Path::Integer(_) if tokens > FEW => STRIP * STRIPS,
-            _ if tokens > FEW => STRIP,
-            _ => (target / row_bytes).next_multiple_of(4),
-        };
-        let count = count.max(1);
+        let count = chunk_rows(job.path, tokens, target, row_bytes(job.weight));
         chunks.extend(
             (0..rows)
                 .step_by(count)
@@ -242,6 +337,9 @@ fn cut(team: &Team, tokens: usize, jobs: &[Job<'_>]) -> Vec<(usize, Range<usize>
     }
     chunks
 }
+
+/// Tokens that a panel is multiplied with between two visits to the output.
+const MANY: usize = 96;
 
 /// A step's inputs, ready for all threads.
 struct Step<'a> {
@@ -280,8 +378,6 @@ impl Step<'_> {
     }
 
     fn many(&self, integer: Integer, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
-        /// Tokens between two visits to the output.
-        const TOKENS: usize = 96;
         let strips = rows.len().div_ceil(STRIP);
         let Scratch { panel, out, .. } = scratch;
         panel.reset(strips, self.codes.columns, integer.group);
@@ -295,8 +391,8 @@ impl Step<'_> {
         }
         let width = strips * STRIP;
         let multiply = kernels::common(self.isa).multiply;
-        for first in (0..self.tokens).step_by(TOKENS) {
-            let tokens = TOKENS.min(self.tokens - first);
+        for first in (0..self.tokens).step_by(MANY) {
+            let tokens = MANY.min(self.tokens - first);
             out.resize(tokens * width, 0.0);
             multiply(panel, self.codes, first, tokens, out);
             for (t, values) in out.chunks_exact(width).enumerate() {

@@ -1,6 +1,10 @@
 //! A weight matrix: a view of a tensor, left in the file's own layout.
 
+use std::ops::Range;
+
 use hearth_format::{Affine, BlockType, Bytes, Storage, Tensor};
+
+use crate::Error;
 
 /// A weight matrix `[rows, columns]`, or some rows of one. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -122,6 +126,22 @@ impl Matrix {
         })
     }
 
+    /// The rows `rows` of a tensor, or of a stack of matrices seen as one tall one.
+    ///
+    /// # Errors
+    /// When the tensor is no matrix, or has no such rows.
+    pub(crate) fn rows_of(tensor: &Tensor, rows: Range<usize>) -> Result<Self, Error> {
+        let whole = Self::from_tensor(tensor)?;
+        if rows.start > rows.end || rows.end > whole.rows() {
+            return Err(Error::Rows {
+                tensor: tensor.name.clone(),
+                rows: whole.rows(),
+                asked: rows,
+            });
+        }
+        Ok(whole.part(rows.start, rows.len()))
+    }
+
     /// Number of rows: values in an output.
     pub fn rows(&self) -> usize {
         self.rows
@@ -184,6 +204,27 @@ impl Matrix {
             Weights::Affine(a) => {
                 let scale = a.scale_type.block_bytes();
                 self.rows * (self.columns * a.bits / 8 + 2 * scale * self.columns / a.group)
+            }
+        }
+    }
+
+    /// The memory that the rows lie in: one array of blocks, or codes, scales and biases.
+    pub fn stored(&self) -> Vec<&[u8]> {
+        let rows = |bytes: &'_ Bytes, row_bytes: usize| {
+            let start = self.first * row_bytes;
+            start..(start + self.rows * row_bytes).min(bytes.len())
+        };
+        match &self.weights {
+            Weights::Blocks {
+                row_bytes, bytes, ..
+            } => vec![&bytes[rows(bytes, *row_bytes)]],
+            Weights::Affine(a) => {
+                let scales = self.columns / a.group * a.scale_type.block_bytes();
+                vec![
+                    &a.codes[rows(&a.codes, self.columns * a.bits / 8)],
+                    &a.scales[rows(&a.scales, scales)],
+                    &a.biases[rows(&a.biases, scales)],
+                ]
             }
         }
     }

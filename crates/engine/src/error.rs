@@ -23,19 +23,25 @@ pub enum Error {
         /// Rows of the embedding.
         rows: usize,
     },
-    /// The context does not fit into memory.
+    /// The model does not fit into memory. Sizes are in MiB.
     #[error(
-        "a context of {context} tokens needs {needed} MiB beside the weights, {available} MiB are free; at most {fits} tokens fit (--ctx {fits})"
+        "a context of {context} tokens needs {needed} MiB of memory (weights {weights}, cache {cache}, the rest {rest}), {available} MiB are free: {next}; --force loads it all the same"
     )]
     Memory {
-        /// Tokens asked for.
+        /// Tokens of the context.
         context: usize,
-        /// What they take.
+        /// What is needed.
         needed: usize,
+        /// Weights.
+        weights: usize,
+        /// Keys and values.
+        cache: usize,
+        /// Everything else.
+        rest: usize,
         /// What is there.
         available: usize,
-        /// Tokens that would fit.
-        fits: usize,
+        /// What to do.
+        next: String,
     },
     /// A context of nothing.
     #[error("a context of 0 tokens holds nothing; give at least 1")]

@@ -6,6 +6,7 @@
 
 mod defaults;
 mod error;
+pub mod fit;
 mod loaded;
 mod memory;
 pub mod sampling;
@@ -15,7 +16,7 @@ mod stops;
 pub use defaults::recommended;
 pub use error::Error;
 pub use loaded::{Engine, Options};
-pub use memory::{available_memory, peak_memory};
+pub use memory::{available_memory, peak_memory, resident_memory};
 pub use sequence::{Event, Finish, Generation, Limits, Outcome, Sequence, Timing};
 pub use stops::Stops;
 

@@ -7,7 +7,10 @@ use hearth_format::Checkpoint;
 use hearth_model::{LoadOptions, Model};
 use hearth_tokenizer::Tokenizer;
 
-use crate::{Error, Result, memory::available_memory};
+use crate::{
+    Error, Result,
+    fit::{Guard, Memory, Plan},
+};
 
 /// How a model is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,13 +21,23 @@ pub struct Options {
     pub context: Option<usize>,
     /// How products are computed.
     pub precision: Precision,
+    /// What to do where memory will not do.
+    pub guard: Guard,
+}
+
+impl Options {
+    /// Threads that will compute.
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(cores)
+    }
 }
 
 /// A loaded model.
 pub struct Engine {
     pub(crate) model: Model<Cpu>,
     tokenizer: Tokenizer,
-    context: usize,
+    predicted: Memory,
     load_time: Duration,
 }
 
@@ -32,37 +45,28 @@ impl Engine {
     /// Loads a model. Weights are mapped, not read, so this takes milliseconds.
     ///
     /// # Errors
-    /// When the checkpoint is no model that runs, its vocabulary does not fit it, or the context that `options` ask
-    /// for does not fit into memory.
+    /// When the checkpoint is no model that runs, its vocabulary does not fit it, or it does not fit into memory with the
+    /// context that `options` ask for. Memory is asked for before anything large is allocated.
     pub fn load(checkpoint: &Checkpoint, options: Options) -> Result<Self> {
         let start = Instant::now();
         if options.context == Some(0) {
             return Err(Error::NoContext);
         }
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let (plan, tokenizer) = Plan::with_vocabulary(checkpoint, options)?;
+        let predicted = plan.admit(options)?;
+        drop(plan);
         let isa = Isa::detect().map_err(hearth_compute::Error::from)?;
-        let cpu = Cpu::new(
-            options.threads.unwrap_or_else(cores),
-            isa,
-            options.precision,
-        )?;
         let model = Model::load(
             checkpoint,
-            cpu,
+            Cpu::new(options.threads(), isa, options.precision)?,
             LoadOptions {
                 context_limit: options.context,
             },
         )?;
-        let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
-        let (tokens, rows) = (tokenizer.vocab_len(), model.spec().vocab);
-        if tokens > rows {
-            return Err(Error::Vocabulary { tokens, rows });
-        }
-        let context = context(&model, options.context)?;
         Ok(Self {
             model,
             tokenizer,
-            context,
+            predicted,
             load_time: start.elapsed(),
         })
     }
@@ -79,36 +83,16 @@ impl Engine {
 
     /// Tokens that a sequence may have.
     pub fn context(&self) -> usize {
-        self.context
+        self.predicted.context
+    }
+
+    /// What the process was predicted to take once a sequence has as many tokens, before anything was loaded.
+    pub fn predicted(&self) -> &Memory {
+        &self.predicted
     }
 
     /// How long loading took.
     pub fn load_time(&self) -> Duration {
         self.load_time
-    }
-}
-
-/// The context that was asked for, if it fits; else the model's own as far as it fits.
-fn context(model: &Model<Cpu>, asked: Option<usize>) -> Result<usize> {
-    let wanted = asked.unwrap_or(model.spec().context);
-    let Some(available) = available_memory() else {
-        return Ok(wanted);
-    };
-    // Caches grow linearly with the context, so one size tells all.
-    const SAMPLE: usize = 1 << 10;
-    let per_token = (model.state_bytes(SAMPLE) / SAMPLE).max(1);
-    // A quarter stays for weights that are mapped in as they are read, and for everyone else.
-    let fits = (available / 4 * 3 / per_token).max(1);
-    if wanted <= fits {
-        return Ok(wanted);
-    }
-    match asked {
-        None => Ok(fits),
-        Some(context) => Err(Error::Memory {
-            context,
-            needed: context.saturating_mul(per_token) >> 20,
-            available: available >> 20,
-            fits,
-        }),
     }
 }

@@ -11,7 +11,7 @@ use hearth_model::{Logits, Run, State, Workspace};
 use crate::{Engine, Error, Result, Stops, sampling::Chain};
 
 /// Tokens of a prefill step: large enough for the matrix kernels, small enough to be interrupted.
-const STEP: usize = 512;
+pub(crate) const STEP: usize = 512;
 
 /// A text on an engine. It keeps the state of its tokens, so that a longer text costs only what is new.
 pub struct Sequence<'e> {

@@ -113,6 +113,10 @@ impl<B: Backend> Model<B> {
         &self.spec
     }
 
+    pub(crate) fn weights(&self) -> &Weights<B> {
+        &self.weights
+    }
+
     /// What it runs on.
     pub fn backend(&self) -> &B {
         &self.backend
@@ -134,7 +138,7 @@ impl<B: Backend> Model<B> {
                 self.backend
                     .cache_bytes(a.kv_heads, a.key_dim, a.value_dim, positions)
             })
-            .sum()
+            .fold(0, usize::saturating_add)
     }
 
     /// Feeds tokens to any number of sequences, reading the weights once. Returns the logits asked for, one
@@ -431,7 +435,7 @@ fn is_embedding(name: &str) -> bool {
     name == "token_embd.weight" || name.ends_with("embed_tokens.weight")
 }
 
-fn attentions(spec: &Spec) -> impl Iterator<Item = &Attention> {
+pub(crate) fn attentions(spec: &Spec) -> impl Iterator<Item = &Attention> {
     spec.layers
         .iter()
         .flat_map(|layer| &layer.blocks)

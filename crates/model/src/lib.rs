@@ -8,6 +8,7 @@
 mod error;
 mod executor;
 pub mod families;
+mod footprint;
 mod names;
 mod rope;
 mod settings;
@@ -17,6 +18,7 @@ mod weights;
 
 pub use error::Error;
 pub use executor::{LoadOptions, Logits, Model, Run, Workspace};
+pub use footprint::WeightMemory;
 pub use hearth_compute::{Activation, Mask, NormKind, Pairing, Rope, Router};
 pub use names::Names;
 pub use rope::{Reach, Scaling, base_and_scaling};

@@ -30,6 +30,12 @@ pub(crate) struct RowMut<'a> {
 }
 
 impl Activations {
+    /// Bytes that `tokens` rows of `columns` values take.
+    pub(crate) fn bytes(tokens: usize, columns: usize) -> usize {
+        let values = tokens * columns.next_multiple_of(SPAN);
+        values + 3 * (values / 16) * size_of::<f32>()
+    }
+
     /// Makes room for `tokens` rows of `columns` values and hands the rows out.
     pub(crate) fn rows(&mut self, tokens: usize, columns: usize) -> Vec<RowMut<'_>> {
         let padded = columns.next_multiple_of(SPAN);

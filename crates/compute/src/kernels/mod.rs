@@ -65,6 +65,12 @@ pub(crate) struct Panel {
 }
 
 impl Panel {
+    /// Bytes of `strips` strips of rows of `columns`.
+    pub(crate) fn bytes(strips: usize, columns: usize, group: usize) -> usize {
+        let codes = strips * STRIP * columns.next_multiple_of(unpack::SPAN);
+        codes + 2 * (codes / group) * size_of::<f32>()
+    }
+
     /// Makes room for `strips` strips of rows of `columns` (whole spans).
     pub(crate) fn reset(&mut self, strips: usize, columns: usize, group: usize) {
         (self.strips, self.columns, self.group) = (strips, columns, group);

@@ -116,56 +116,100 @@ pub(crate) fn attend(
         isa,
         attend,
         q,
-        group: attend.heads / attend.kv_heads,
+        group: group(attend),
         scratch,
     };
     let width = attend.heads * attend.value_dim;
     let out = Cells::new(out.reshape(q.rows(), width));
-    let jobs = step.jobs(spans);
-    let segments: usize = jobs.iter().map(|job| job.segments.len()).sum();
-    // Which of the two ways only matters for the load of the threads.
-    if jobs.len() >= 4 * team.threads() || segments == jobs.len() || team.threads() == 1 {
-        team.run(jobs.len(), &|index| step.whole(&jobs[index], out));
-    } else {
-        scratch
+    let jobs = jobs(attend, spans);
+    match segments_apart(team.threads(), &jobs) {
+        None => team.run(jobs.len(), &|index| step.whole(&jobs[index], out)),
+        Some(segments) => scratch
             .partials
-            .with(|partials| step.by_segment(team, &jobs, segments, partials, out));
+            .with(|partials| step.by_segment(team, &jobs, segments, partials, out)),
     }
 }
 
-impl<'a> Step<'a> {
-    fn jobs(&self, spans: &'a [(Span, &'a Cache)]) -> Vec<Job<'a>> {
-        let tokens = (TILE / self.group).max(1);
-        let mut jobs = Vec::new();
-        for (span, cache) in spans {
-            // The longest first, so that the last chunks handed out are small.
-            for first in span.rows.clone().step_by(tokens).rev() {
-                let tokens = first..span.rows.end.min(first + tokens);
-                let first_key = self.visible(span, cache, tokens.start).start;
-                let end_key = self.visible(span, cache, tokens.end - 1).end;
-                let segments = first_key / (SEGMENT * PAGE)..end_key.div_ceil(SEGMENT * PAGE);
-                jobs.extend((0..self.attend.kv_heads).map(|kv_head| Job {
-                    span,
-                    cache,
-                    kv_head,
-                    tokens: tokens.clone(),
-                    segments: segments.clone(),
-                }));
-            }
-        }
-        jobs
-    }
+/// Query heads that share a key-value head.
+fn group(attend: &Attend<Vec<f32>>) -> usize {
+    attend.heads / attend.kv_heads
+}
 
-    /// The positions that row `row` of the step sees.
-    fn visible(&self, span: &Span, cache: &Cache, row: usize) -> Range<usize> {
-        let end = span.first_position + (row - span.rows.start) + 1;
-        match self.attend.mask {
-            Mask::Causal => 0..end,
-            Mask::Window(n) => end.saturating_sub(n.max(1))..end,
-            Mask::Bidirectional => 0..cache.len,
+/// How many segments are handed out one by one; none where whole jobs are. Which of the two only matters for the load
+/// of the threads.
+fn segments_apart(threads: usize, jobs: &[Job<'_>]) -> Option<usize> {
+    let segments = jobs.iter().map(|job| job.segments.len()).sum();
+    let whole = jobs.len() >= 4 * threads || segments == jobs.len() || threads == 1;
+    (!whole).then_some(segments)
+}
+
+fn jobs<'a>(attend: &Attend<Vec<f32>>, spans: &'a [(Span, &'a Cache)]) -> Vec<Job<'a>> {
+    let tokens = (TILE / group(attend)).max(1);
+    let mut jobs = Vec::new();
+    for (span, cache) in spans {
+        // The longest first, so that the last chunks handed out are small.
+        for first in span.rows.clone().step_by(tokens).rev() {
+            let tokens = first..span.rows.end.min(first + tokens);
+            let first_key = visible(attend.mask, span, cache, tokens.start).start;
+            let end_key = visible(attend.mask, span, cache, tokens.end - 1).end;
+            let segments = first_key / (SEGMENT * PAGE)..end_key.div_ceil(SEGMENT * PAGE);
+            jobs.extend((0..attend.kv_heads).map(|kv_head| Job {
+                span,
+                cache,
+                kv_head,
+                tokens: tokens.clone(),
+                segments: segments.clone(),
+            }));
         }
     }
+    jobs
+}
 
+/// The positions that row `row` of the step sees.
+fn visible(mask: Mask, span: &Span, cache: &Cache, row: usize) -> Range<usize> {
+    let end = span.first_position + (row - span.rows.start) + 1;
+    match mask {
+        Mask::Causal => 0..end,
+        Mask::Window(n) => end.saturating_sub(n.max(1))..end,
+        Mask::Bidirectional => 0..cache.len,
+    }
+}
+
+/// Bytes of [`Scratch`] for a step.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes {
+    /// Of each thread's tile.
+    pub(crate) tile: usize,
+    /// Of the partials of all segments.
+    pub(crate) partials: usize,
+}
+
+impl Sizes {
+    /// The larger of both in everything.
+    pub(crate) fn widen(&mut self, other: &Self) {
+        self.tile = self.tile.max(other.tile);
+        self.partials = self.partials.max(other.partials);
+    }
+}
+
+/// What [`attend`] takes for this step on a team of `threads`. The caches need no pages.
+pub(crate) fn sizes(threads: usize, attend: &Attend<Vec<f32>>, spans: &[(Span, &Cache)]) -> Sizes {
+    let jobs = jobs(attend, spans);
+    let rows = jobs.iter().map(|job| job.tokens.len()).max().unwrap_or(0) * group(attend);
+    let pitch = spans
+        .first()
+        .map_or(0, |(_, cache)| cache.shape.value_pitch());
+    let partial = rows * (pitch + 2) * size_of::<f32>();
+    let row = (attend.key_dim + PAGE + 1) * size_of::<f32>()
+        + size_of::<Range<usize>>()
+        + size_of::<(usize, usize)>();
+    Sizes {
+        tile: rows * row + 2 * partial,
+        partials: segments_apart(threads, &jobs).unwrap_or(0) * partial,
+    }
+}
+
+impl Step<'_> {
     /// All segments of a job, one after the other.
     fn whole(&self, job: &Job<'_>, out: Cells<'_>) {
         self.scratch.tiles.with(|work| {
@@ -234,7 +278,7 @@ impl<'a> Step<'a> {
         for token in job.tokens.clone() {
             work.queries
                 .extend_from_slice(&self.q.row(token)[job.kv_head * width..][..width]);
-            let visible = self.visible(job.span, job.cache, token);
+            let visible = visible(self.attend.mask, job.span, job.cache, token);
             work.visible
                 .extend(std::iter::repeat_n(visible, self.group));
         }

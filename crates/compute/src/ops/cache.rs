@@ -30,6 +30,14 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    pub(crate) fn new(kv_heads: usize, key_dim: usize, value_dim: usize) -> Self {
+        Self {
+            kv_heads,
+            key_dim,
+            value_dim,
+        }
+    }
+
     /// Values of a head from one position to the next: whole vectors.
     pub(crate) fn value_pitch(self) -> usize {
         self.value_dim.next_multiple_of(COLUMNS)
@@ -45,14 +53,18 @@ impl Shape {
 
     /// Bytes of the pages that `positions` positions take.
     pub(crate) fn bytes(self, precision: Precision, positions: usize) -> usize {
-        let size = match precision {
-            Precision::Exact => size_of::<f32>(),
-            Precision::Fast => size_of::<f16>(),
-        };
         positions
             .div_ceil(PAGE)
             .saturating_mul(self.page_values())
-            .saturating_mul(size)
+            .saturating_mul(element_bytes(precision))
+    }
+}
+
+/// Bytes of a value in a cache.
+fn element_bytes(precision: Precision) -> usize {
+    match precision {
+        Precision::Exact => size_of::<f32>(),
+        Precision::Fast => size_of::<f16>(),
     }
 }
 
@@ -113,6 +125,20 @@ impl Cache {
                 Pages::F16(held) => held.truncate(pages),
             }
         }
+    }
+
+    /// Has the length that [`Self::store`] would give it, and no pages: for counting.
+    pub(crate) fn pretend(&mut self, span: &Span) {
+        self.len = span.first_position + span.rows.len();
+    }
+
+    /// Bytes that a thread needs to store the rows of `span`, whose keys are `width` values.
+    pub(crate) fn store_bytes(&self, span: &Span, width: usize) -> usize {
+        let precision = match self.pages {
+            Pages::F32(_) => Precision::Exact,
+            Pages::F16(_) => Precision::Fast,
+        };
+        span.rows.len().min(PAGE) * width * element_bytes(precision)
     }
 
     /// Writes the rows of `span` from its first position on; later positions are forgotten.

@@ -25,6 +25,22 @@ pub(crate) struct Work {
     down: Vec<f32>,
 }
 
+/// Bytes of [`Work`] for a step of `tokens` tokens of `width`.
+///
+/// The largest batch is either one token with all its experts, or one expert that every token chose. Several experts
+/// that share all tokens of a long step would take more; routers are trained not to do that.
+pub(crate) fn work_bytes(
+    router: &Router,
+    experts: &Experts<Matrix>,
+    tokens: usize,
+    width: usize,
+) -> usize {
+    let rows = |matrices: &[Matrix]| matrices.first().map_or(0, Matrix::rows);
+    let (hidden, out) = (rows(&experts.gate), rows(&experts.down));
+    let inner = 2 * hidden * tokens.max(router.used);
+    (tokens * (width + out) + inner) * size_of::<f32>()
+}
+
 /// A token that an expert was chosen for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Choice {

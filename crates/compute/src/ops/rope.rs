@@ -16,6 +16,18 @@ struct Table {
     values: Vec<f32>,
 }
 
+impl Table {
+    /// Bytes of a table for `tokens` tokens.
+    fn bytes(rope: &Rope, tokens: usize) -> usize {
+        tokens * (2 * rope.frequencies.len() * size_of::<f32>() + size_of::<u32>())
+    }
+}
+
+/// Bytes of the tables that steps of `tokens` tokens leave, the newest built before the oldest goes.
+pub(crate) fn kept_bytes(rope: &Rope, tokens: usize) -> usize {
+    (KEPT + 1) * Table::bytes(rope, tokens)
+}
+
 /// The tables of the latest steps.
 #[derive(Debug, Default)]
 pub(crate) struct Tables(Mutex<Vec<Arc<Table>>>);

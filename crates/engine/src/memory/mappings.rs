@@ -10,6 +10,8 @@ const PAGE: usize = 4 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mapping {
     range: Range<usize>,
+    /// Holds code of the program or a library.
+    code: bool,
     resident: usize,
 }
 
@@ -26,8 +28,12 @@ impl Mappings {
     fn parse(text: &str) -> Self {
         let mut mappings: Vec<Mapping> = Vec::new();
         for line in text.lines() {
-            if let Some(range) = header(line) {
-                mappings.push(Mapping { range, resident: 0 });
+            if let Some((range, code)) = header(line) {
+                mappings.push(Mapping {
+                    range,
+                    code,
+                    resident: 0,
+                });
             } else if let (Some(last), Some(rest)) =
                 (mappings.last_mut(), line.strip_prefix("Rss:"))
             {
@@ -58,6 +64,15 @@ impl Mappings {
             resident += mapping.resident.saturating_sub(header).min(bytes);
         }
         Reading { total, resident }
+    }
+
+    /// The code of the program and its libraries.
+    pub(crate) fn code(&self) -> Reading {
+        let code = || self.0.iter().filter(|mapping| mapping.code);
+        Reading {
+            total: code().map(|mapping| mapping.range.len()).sum(),
+            resident: code().map(|mapping| mapping.resident).sum(),
+        }
     }
 
     /// Bytes in memory after `reads` places in `arrays` were read that lie far apart.
@@ -105,11 +120,14 @@ fn merged(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// The addresses that a line such as `7f00-7f10 r--p 0000 00:01 7 /file` begins with.
-fn header(line: &str) -> Option<Range<usize>> {
-    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+/// The addresses of a line such as `7f00-7f10 r-xp 0000 00:01 7 /file`, and whether it is code of a file.
+fn header(line: &str) -> Option<(Range<usize>, bool)> {
+    let mut words = line.split_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
     let number = |text: &str| usize::from_str_radix(text, 16).ok();
-    Some(number(start)?..number(end)?)
+    let executable = words.next()?.contains('x');
+    let file = words.nth(3).is_some_and(|path| path.starts_with('/'));
+    Some((number(start)?..number(end)?, executable && file))
 }
 
 #[cfg(test)]
@@ -118,15 +136,25 @@ mod tests {
 
     #[test]
     fn smaps_is_read() {
-        let text = "55d0c0000000-55d0c0200000 r--p 00000000 08:01 7   /model.gguf\nSize: 2048 kB\nRss: 96 kB\n\
-                    VmFlags: rd mr\n7f00-8f00 rw-p 0 0 0\nRss: nonsense\n";
-        let found = Mappings::parse(text).0;
+        let text = "55d0c0000000-55d0c0200000 r-xp 00000000 08:01 7   /hearth\nSize: 2048 kB\nRss: 96 kB\n\
+                    VmFlags: rd mr\n7f00-8f00 rw-p 0 0 0\nRss: nonsense\n9000-9f00 r-xp 0 0 0 [vdso]\n";
+        let found = Mappings::parse(text);
         let expected = [
-            (0x55d0_c000_0000..0x55d0_c020_0000, 96 << 10),
-            (0x7f00..0x8f00, 0),
+            (0x55d0_c000_0000..0x55d0_c020_0000, true, 96 << 10),
+            (0x7f00..0x8f00, false, 0),
+            (0x9000..0x9f00, false, 0),
         ]
-        .map(|(range, resident)| Mapping { range, resident });
-        assert_eq!(found, expected);
+        .map(|(range, code, resident)| Mapping {
+            range,
+            code,
+            resident,
+        });
+        assert_eq!(found.0, expected);
+        let code = Reading {
+            total: 2 << 20,
+            resident: 96 << 10,
+        };
+        assert_eq!(found.code(), code);
         assert!(Mappings::parse("").0.is_empty());
     }
 
@@ -137,6 +165,7 @@ mod tests {
         let mappings = |resident| {
             Mappings(vec![Mapping {
                 range: base..base + memory.len(),
+                code: false,
                 resident,
             }])
         };
