@@ -7,6 +7,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+mod fit;
+
 use hearth_format::{Array, Bytes, Gguf, GgufWriter, Metadata, Storage, Tensor, Value as Setting};
 
 use serde_json::Value;
@@ -20,7 +22,10 @@ fn piped(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hearth"))
         .args(arguments)
         // Not the models of whoever runs the tests.
-        .env("HEARTH_MODELS", concat!(env!("CARGO_TARGET_TMPDIR"), "/models"))
+        .env(
+            "HEARTH_MODELS",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/models"),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -5,7 +5,7 @@ mod mappings;
 
 use std::path::Path;
 
-pub(crate) use mappings::{Mappings, Reading};
+pub(crate) use mappings::{Mappings, Reading, read_places};
 
 /// Bytes that can be had without swapping, within the limits of the control groups of this process.
 pub fn available_memory() -> Option<usize> {

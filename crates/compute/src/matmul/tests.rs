@@ -281,3 +281,64 @@ fn tensors_that_do_not_fit_are_refused() {
         assert_eq!(error.to_string(), want);
     }
 }
+
+/// What [`sizes`] says against what a thread holds that has done nothing else.
+#[test]
+fn the_memory_that_products_keep_is_known_before() {
+    let isas: Vec<Isa> = Isa::available().collect();
+    for (isa, precision) in isas
+        .iter()
+        .flat_map(|isa| [(*isa, Precision::Fast), (*isa, Precision::Exact)])
+    {
+        for (name, weight) in matrices(64, 256) {
+            for tokens in [1, 3, 4, 5, 33, 200] {
+                let expected = sizes(isa, precision, tokens, std::iter::once(&weight));
+                let x = input(tokens, weight.columns());
+                let held = std::thread::scope(|scope| {
+                    scope
+                        .spawn(|| {
+                            let mut out = vec![0.0; tokens * weight.rows()];
+                            let product = Product {
+                                weight: &weight,
+                                out: &mut out,
+                                out_stride: weight.rows(),
+                            };
+                            linear(&Team::new(1), isa, precision, &x, tokens, &mut [product]);
+                            held()
+                        })
+                        .join()
+                        .expect("no panic")
+                });
+                let what = format!("{name}, {isa}, {precision:?}, {tokens} tokens");
+                assert_eq!(held.shared(), expected.shared(), "{what}");
+                // How many rows a chunk of few tokens has depends on the team; a row or two of f32.
+                let (least, most) = (held.per_thread(), expected.per_thread());
+                assert!(least <= most, "{what}: {least} of {most}");
+                assert!(
+                    tokens <= FEW || most - least <= 4096,
+                    "{what}: {least} of {most}"
+                );
+            }
+        }
+    }
+}
+
+/// What this thread holds.
+fn held() -> Sizes {
+    const F32: usize = size_of::<f32>();
+    let (codes, floats) = INPUTS.with_borrow(|inputs| {
+        let a = &inputs.codes;
+        let steps = a.step16.len() + a.sum16.len() + a.pair32.len();
+        (a.codes.len() + steps * F32, inputs.floats.len() * F32)
+    });
+    SCRATCH.with_borrow(|scratch| {
+        let panel = &scratch.panel;
+        Sizes {
+            codes,
+            floats,
+            panel: panel.codes.len() + (panel.scales.len() + panel.offsets.len()) * F32,
+            rows: scratch.rows.len() * F32,
+            out: scratch.out.capacity() * F32,
+        }
+    })
+}

@@ -25,10 +25,12 @@ pub(crate) struct Work {
     down: Vec<f32>,
 }
 
-/// Bytes of [`Work`] for a step of `tokens` tokens of `width`.
-///
-/// The largest batch is either one token with all its experts, or one expert that every token chose. Several experts
-/// that share all tokens of a long step would take more; routers are trained not to do that.
+/// How much more than an even share of the tokens the most popular expert of a step gets: half as much again. Tokens
+/// beyond it are possible, and then take more memory than was said.
+const UNEVEN: (usize, usize) = (3, 2);
+
+/// Bytes of [`Work`] for a step of `tokens` tokens of `width`. The largest batch is either one token with all its
+/// experts, or the most popular expert.
 pub(crate) fn work_bytes(
     router: &Router,
     experts: &Experts<Matrix>,
@@ -37,8 +39,10 @@ pub(crate) fn work_bytes(
 ) -> usize {
     let rows = |matrices: &[Matrix]| matrices.first().map_or(0, Matrix::rows);
     let (hidden, out) = (rows(&experts.gate), rows(&experts.down));
-    let inner = 2 * hidden * tokens.max(router.used);
-    (tokens * (width + out) + inner) * size_of::<f32>()
+    let even = (tokens * router.used).div_ceil(experts.down.len().max(1));
+    let popular = (even * UNEVEN.0).div_ceil(UNEVEN.1).min(tokens);
+    let inner = 2 * hidden * popular.max(router.used);
+    (popular * (width + out) + inner) * size_of::<f32>()
 }
 
 /// A token that an expert was chosen for.

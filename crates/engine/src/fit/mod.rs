@@ -16,7 +16,7 @@ use hearth_tokenizer::Tokenizer;
 
 use crate::{
     Error, Options, Result,
-    memory::{Mappings, Reading, available_memory, resident_memory},
+    memory::{Mappings, Reading, available_memory, read_places, resident_memory},
     sampling::Candidate,
     sequence::STEP,
 };
@@ -24,27 +24,27 @@ use crate::{
 /// Memory that a thread takes for its stack and its share of the allocator. Measured: `hearth fit bard --check` with 2
 /// and with 34 threads, Linux x86-64.
 const THREAD_BYTES: usize = 24 << 10;
-/// Share of the program's code, its libraries' counted, that is in memory when a model has run: the system reads code in
-/// windows of 64 KiB. Measured: `hearth fit --check` on the conformance models, 0.57 to 0.62, depending on the addresses.
-const CODE_SHARE: f64 = 0.595;
-/// Constants of the program that are read with that code. Measured the same way; checks bring their messages.
-const CONSTANTS_BYTES: usize = if cfg!(debug_assertions) { 540 } else { 280 } << 10;
+/// What loading and running add to the process beside the parts that are counted: code and constants of the program,
+/// read in windows of 64 KiB (300 to 450 KiB), less what the allocator has free (up to 350 KiB). Measured: `hearth fit
+/// --check` on the conformance models, Linux x86-64; a program with checks has read more of itself before.
+const CODE_BYTES: usize = if cfg!(debug_assertions) { 110 } else { 275 } << 10;
 
 /// What a model takes, for any context.
 pub struct Plan {
     model: Model<Sizes>,
     program: usize,
-    code: usize,
     vocabulary: usize,
     weights: Reading,
-    table: Option<TableReading>,
+    table: Option<Table>,
     decode_bytes: usize,
     parameters: u64,
 }
 
 /// An embedding of which rows are read.
-struct TableReading {
-    window: usize,
+struct Table {
+    /// What one row brings into memory.
+    place: Reading,
+    /// What all rows are.
     all: usize,
 }
 
@@ -71,7 +71,8 @@ pub struct Memory {
     pub sampling: usize,
     /// Stacks of the threads.
     pub threads: usize,
-    /// What of `weights` was in memory when this was computed, and so is in `program` as well.
+    /// What of that is in `program` as well: weights that were in memory when this was computed, and the plan's own
+    /// norms and biases.
     pub counted_twice: usize,
 }
 
@@ -112,7 +113,6 @@ impl Plan {
     /// # Errors
     /// When the checkpoint is no model that runs.
     pub fn new(checkpoint: &Checkpoint, options: Options) -> Result<Self> {
-        let program = resident_memory().unwrap_or(0);
         let isa = Isa::detect().map_err(hearth_compute::Error::from)?;
         let model = Model::load(
             checkpoint,
@@ -121,15 +121,17 @@ impl Plan {
                 context_limit: options.context,
             },
         )?;
-        let mappings = Mappings::now();
+        // A model that cannot take a step is refused here; and the code that counts is then in memory.
+        model.count(1, 1)?;
         let memory = model.weight_memory();
-        let table = memory.table.map(|bytes| TableReading {
-            window: mappings.reading_places(&bytes, 1),
-            all: mappings.reading_places(&bytes, usize::MAX),
+        let place = memory.table.as_deref().map(read_places);
+        let (program, mappings) = (resident_memory().unwrap_or(0), Mappings::now());
+        let table = memory.table.zip(place).map(|(bytes, place)| Table {
+            place,
+            all: mappings.reading(&bytes).total,
         });
         Ok(Self {
             program,
-            code: code_to_come(mappings.code()),
             vocabulary: 0,
             weights: mappings.reading(&memory.whole),
             table,
@@ -146,9 +148,10 @@ impl Plan {
     pub fn with_vocabulary(checkpoint: &Checkpoint, options: Options) -> Result<(Self, Tokenizer)> {
         let before = resident_memory().unwrap_or(0);
         let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
+        let vocabulary = resident_memory().unwrap_or(0).saturating_sub(before);
         let mut plan = Self::new(checkpoint, options)?;
-        plan.vocabulary = plan.program.saturating_sub(before);
-        plan.program -= plan.vocabulary;
+        plan.vocabulary = vocabulary;
+        plan.program = plan.program.saturating_sub(vocabulary);
         let (tokens, rows) = (tokenizer.vocab_len(), plan.spec().vocab);
         if tokens > rows {
             return Err(Error::Vocabulary { tokens, rows });
@@ -174,13 +177,15 @@ impl Plan {
         let counted = self.model.count(context, STEP)?;
         let sizes = self.model.backend();
         let table = self.table.as_ref().map_or(0, |table| {
-            table.window.saturating_mul(context).min(table.all)
+            let rows = table.place.total.saturating_mul(context);
+            rows.min(table.all)
         });
+        let probed = self.table.as_ref().map_or(0, |table| table.place.resident);
         let weights = self.weights.total.saturating_add(table);
         let candidate = size_of::<f32>() + size_of::<Candidate>();
         Ok(Memory {
             context,
-            program: self.program + self.code,
+            program: self.program + CODE_BYTES,
             vocabulary: self.vocabulary,
             weights,
             weights_per_token: self.decode_bytes.min(weights),
@@ -189,7 +194,7 @@ impl Plan {
             workspace: counted.buffers.saturating_add(counted.scratch),
             sampling: counted.copies + candidate * self.spec().vocab,
             threads: (sizes.threads() - 1) * THREAD_BYTES,
-            counted_twice: self.weights.resident,
+            counted_twice: self.weights.resident + probed.min(table) + sizes.vectors(),
         })
     }
 
@@ -287,9 +292,3 @@ impl Plan {
 const PAGE: usize = 64;
 /// A context that is worth a tight fit.
 pub const COMFORT: usize = 4096;
-
-/// What running will read of the program, which planning did not.
-fn code_to_come(code: Reading) -> usize {
-    let share = (code.total as f64 * CODE_SHARE) as usize;
-    share.saturating_sub(code.resident) + CONSTANTS_BYTES
-}

@@ -2,16 +2,18 @@
 
 use std::ops::Range;
 
-/// Bytes that one page fault maps where the file is in memory already: the kernel's `fault_around_bytes`.
+use super::resident_memory;
+
+/// Bytes that one page fault maps at least where the file is in memory already: the kernel's `fault_around_bytes`.
 const WINDOW: usize = 64 << 10;
+/// Places that are read to see how much one page fault maps.
+const PROBES: usize = 8;
 const PAGE: usize = 4 << 10;
 
 /// A range of addresses and how many bytes of it are in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mapping {
     range: Range<usize>,
-    /// Holds code of the program or a library.
-    code: bool,
     resident: usize,
 }
 
@@ -28,12 +30,8 @@ impl Mappings {
     fn parse(text: &str) -> Self {
         let mut mappings: Vec<Mapping> = Vec::new();
         for line in text.lines() {
-            if let Some((range, code)) = header(line) {
-                mappings.push(Mapping {
-                    range,
-                    code,
-                    resident: 0,
-                });
+            if let Some(range) = header(line) {
+                mappings.push(Mapping { range, resident: 0 });
             } else if let (Some(last), Some(rest)) =
                 (mappings.last_mut(), line.strip_prefix("Rss:"))
             {
@@ -66,21 +64,6 @@ impl Mappings {
         Reading { total, resident }
     }
 
-    /// The code of the program and its libraries.
-    pub(crate) fn code(&self) -> Reading {
-        let code = || self.0.iter().filter(|mapping| mapping.code);
-        Reading {
-            total: code().map(|mapping| mapping.range.len()).sum(),
-            resident: code().map(|mapping| mapping.resident).sum(),
-        }
-    }
-
-    /// Bytes in memory after `reads` places in `arrays` were read that lie far apart.
-    pub(crate) fn reading_places(&self, arrays: &[&[u8]], reads: usize) -> usize {
-        let all = self.reading(arrays).total;
-        all.min(arrays.len().saturating_mul(reads).saturating_mul(WINDOW))
-    }
-
     /// The windows that `range` lies in, as far as its mapping goes.
     fn clip(&self, range: Range<usize>) -> Range<usize> {
         match self.0.iter().find(|m| m.range.contains(&range.start)) {
@@ -102,6 +85,26 @@ pub(crate) struct Reading {
     pub(crate) resident: usize,
 }
 
+/// Bytes that come into memory with one place of `arrays`, and how many did by finding that out. Newer kernels map as
+/// much as they keep together in the page cache, 64 KiB to some megabytes, so it is tried.
+pub(crate) fn read_places(arrays: &[&[u8]]) -> Reading {
+    let before = resident_memory().unwrap_or(0);
+    for array in arrays {
+        for probe in 0..PROBES {
+            std::hint::black_box(
+                array
+                    .get((2 * probe + 1) * array.len() / (2 * PROBES))
+                    .copied(),
+            );
+        }
+    }
+    let resident = resident_memory().unwrap_or(0).saturating_sub(before);
+    Reading {
+        total: (resident / PROBES).max(arrays.len() * WINDOW),
+        resident,
+    }
+}
+
 fn overlaps(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
@@ -120,14 +123,11 @@ fn merged(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// The addresses of a line such as `7f00-7f10 r-xp 0000 00:01 7 /file`, and whether it is code of a file.
-fn header(line: &str) -> Option<(Range<usize>, bool)> {
-    let mut words = line.split_whitespace();
-    let (start, end) = words.next()?.split_once('-')?;
+/// The addresses that a line such as `7f00-7f10 r--p 0000 00:01 7 /file` begins with.
+fn header(line: &str) -> Option<Range<usize>> {
+    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
     let number = |text: &str| usize::from_str_radix(text, 16).ok();
-    let executable = words.next()?.contains('x');
-    let file = words.nth(3).is_some_and(|path| path.starts_with('/'));
-    Some((number(start)?..number(end)?, executable && file))
+    Some(number(start)?..number(end)?)
 }
 
 #[cfg(test)]
@@ -136,26 +136,23 @@ mod tests {
 
     #[test]
     fn smaps_is_read() {
-        let text = "55d0c0000000-55d0c0200000 r-xp 00000000 08:01 7   /hearth\nSize: 2048 kB\nRss: 96 kB\n\
-                    VmFlags: rd mr\n7f00-8f00 rw-p 0 0 0\nRss: nonsense\n9000-9f00 r-xp 0 0 0 [vdso]\n";
-        let found = Mappings::parse(text);
+        let text = "55d0c0000000-55d0c0200000 r--p 00000000 08:01 7   /model.gguf\nSize: 2048 kB\nRss: 96 kB\n\
+                    VmFlags: rd mr\n7f00-8f00 rw-p 0 0 0\nRss: nonsense\n";
+        let found = Mappings::parse(text).0;
         let expected = [
-            (0x55d0_c000_0000..0x55d0_c020_0000, true, 96 << 10),
-            (0x7f00..0x8f00, false, 0),
-            (0x9000..0x9f00, false, 0),
+            (0x55d0_c000_0000..0x55d0_c020_0000, 96 << 10),
+            (0x7f00..0x8f00, 0),
         ]
-        .map(|(range, code, resident)| Mapping {
-            range,
-            code,
-            resident,
-        });
-        assert_eq!(found.0, expected);
-        let code = Reading {
-            total: 2 << 20,
-            resident: 96 << 10,
-        };
-        assert_eq!(found.code(), code);
+        .map(|(range, resident)| Mapping { range, resident });
+        assert_eq!(found, expected);
         assert!(Mappings::parse("").0.is_empty());
+    }
+
+    #[test]
+    fn places_take_a_window_each_at_least() {
+        let memory = vec![1u8; 1 << 20];
+        assert!(read_places(&[&memory, &memory]).total >= 2 * WINDOW);
+        assert_eq!(read_places(&[&[], &memory[..3]]).total, 2 * WINDOW);
     }
 
     #[test]
@@ -165,7 +162,6 @@ mod tests {
         let mappings = |resident| {
             Mappings(vec![Mapping {
                 range: base..base + memory.len(),
-                code: false,
                 resident,
             }])
         };
@@ -179,12 +175,6 @@ mod tests {
         assert_eq!(all.resident, all.total);
         // Only the header is.
         assert_eq!(mappings(30_000).reading(&arrays).resident, 0);
-        // Single places take a window each, never more than all.
-        assert_eq!(mappings(0).reading_places(&arrays, 3), 6 * WINDOW);
-        assert_eq!(
-            mappings(0).reading_places(&arrays, usize::MAX),
-            reading.total
-        );
         // Memory of no mapping is counted in pages.
         let loose = Mappings::default().reading(&arrays);
         assert!(loose.total >= 800_000 && loose.total <= 800_000 + 2 * PAGE);

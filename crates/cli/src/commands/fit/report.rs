@@ -61,7 +61,7 @@ impl Report {
         let rows = self.rows.iter().map(|row| {
             json!({
                 "context": row.memory.context,
-                "cache_f16_or_own_bytes": row.memory.cache,
+                "cache_bytes": row.memory.cache,
                 "cache_f32_bytes": row.exact_cache,
                 "needed_bytes": row.memory.needed(),
                 "verdict": row.verdict.name(),
@@ -83,7 +83,7 @@ impl Report {
             "reason": self.reason(),
             "context": self.memory.context,
             "parameters": self.parameters,
-            "available_bytes": self.available,
+            "available_bytes": Some(self.available).filter(|n| *n != usize::MAX),
             "needed_bytes": self.memory.needed(),
             "peak_bytes": self.memory.peak(),
             "parts": parts(&self.memory),
@@ -101,10 +101,11 @@ impl Report {
     /// Why the verdict is what it is.
     fn reason(&self) -> String {
         let (context, own) = (self.memory.context, self.own_context);
-        let (needed, free) = (
-            size(self.memory.needed() as u64),
-            size(self.available as u64),
-        );
+        let needed = size(self.memory.needed() as u64);
+        let free = match self.available {
+            usize::MAX => "nobody knows how much".to_owned(),
+            free => size(free as u64),
+        };
         let text = match self.asked {
             Some(asked) => format!("a context of {asked} tokens"),
             None if context == own => format!("its whole context of {own} tokens"),

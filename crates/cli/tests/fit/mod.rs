@@ -1,0 +1,133 @@
+//! What `hearth fit` says, and whether it is true.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{hearth, json, refusal};
+
+const FAMILIES: [&str; 9] = [
+    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "mixtral", "qwen3moe",
+];
+
+/// Largest error of a prediction, in percent of the measured peak.
+const TOLERANCE: f64 = 3.0;
+
+/// The error of the prediction in percent, the median of some processes: these models take less than the program, of
+/// which the system reads more or less with the addresses it happens to have.
+fn error(model: &str, more: &[&str]) -> f64 {
+    let one = || {
+        let arguments = [&["fit", model, "--check", "--threads", "2", "--json"], more].concat();
+        json(&arguments)["difference_percent"].as_f64().unwrap()
+    };
+    let mut errors: Vec<f64> = (0..5).map(|_| one()).collect();
+    errors.sort_by(f64::total_cmp);
+    errors[2]
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_predicted_memory_is_what_is_taken() {
+    let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/models");
+    if !kit.exists() {
+        println!("skipped: no ../shared");
+        return;
+    }
+    let mut wrong = Vec::new();
+    for family in FAMILIES {
+        for form in ["model.gguf", "hf"] {
+            for more in [&[][..], &["--exact"], &["--ctx", "70"]] {
+                let model = kit.join(family).join(form);
+                let error = error(model.to_str().unwrap(), more);
+                println!("{family} {form} {more:?}: {error:+.2} %");
+                if error.abs() > TOLERANCE {
+                    wrong.push(format!("{family} {form} {more:?}: {error:+.2} %"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn contexts_cost_what_their_pages_cost() {
+    let fit = json(&["fit", "bard", "--ctx", "900", "--json"]);
+    assert_eq!(fit["verdict"], "yes");
+    assert_eq!(fit["context"], 900);
+    assert_eq!(fit["largest_context"], 1024);
+    let contexts: Vec<(u64, u64, u64)> = fit["contexts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let number = |key: &str| row[key].as_u64().unwrap();
+            (
+                number("context"),
+                number("cache_bytes"),
+                number("cache_f32_bytes"),
+            )
+        })
+        .collect();
+    // 6 layers, keys and values of 128 values each, F16, pages of 64 positions.
+    let bytes = |positions: u64| 6 * 2 * 128 * positions * 2;
+    let expected = [(900, 960), (1024, 1024)]
+        .map(|(context, pages)| (context, bytes(pages), 2 * bytes(pages)));
+    assert_eq!(contexts, expected);
+    let mixtures = fit["mixtures"].as_array().unwrap();
+    assert_eq!(mixtures.len(), 7);
+    assert!(mixtures.is_sorted_by_key(|m| m["weight_bytes"].as_u64().unwrap()));
+    assert!(mixtures.iter().all(|m| m["verdict"] == "yes"));
+    let speed = |key: &str| fit[key].as_f64().unwrap();
+    assert!(speed("decode_tps_empty") > speed("decode_tps_full"));
+    assert!(speed("decode_tps_full") > 0.0);
+}
+
+#[test]
+fn people_get_the_verdict_first() {
+    let text = String::from_utf8(hearth(&["fit", "bard"]).stdout).unwrap();
+    assert!(
+        text.starts_with("yes: with its whole context of 1024 tokens it needs "),
+        "{text}"
+    );
+    for part in [
+        "weights",
+        "cache in F32",
+        "largest context that fits: 1024 tokens",
+        "Q4_K_M",
+        "tokens/s",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_the_numbers() {
+    let huge = "4000000000000";
+    let fit = json(&["fit", "bard", "--ctx", huge, "--json"]);
+    assert_eq!(fit["verdict"], "no");
+    assert_eq!(fit["largest_context"], 1024);
+    let needed = |fit: &Value| fit["needed_bytes"].as_u64().unwrap() >> 20;
+    let message = refusal(&["run", "bard", "hello", "--ctx", huge]);
+    for part in [
+        format!("a context of {huge} tokens"),
+        format!("needs {} MiB", needed(&fit)),
+        "MiB are free: at most".to_owned(),
+        "(--ctx ".to_owned(),
+        "--force".to_owned(),
+    ] {
+        assert!(message.contains(&part), "{part}: {message}");
+    }
+    let most = usize::MAX.to_string();
+    for command in [
+        &["bench", "bard", "--ctx", &most][..],
+        &["fit", "bard", "--check", "--ctx", &most],
+    ] {
+        assert!(refusal(command).contains("MiB are free"), "{command:?}");
+    }
+    let forced = json(&[
+        "run", "bard", "hello", "--ctx", huge, "--force", "-n", "1", "--json",
+    ]);
+    assert_eq!(forced["context"]["limit"].to_string(), huge);
+    assert!(refusal(&["fit", "bard", "--ctx", "0"]).contains("at least 1"));
+    assert!(refusal(&["fit", "bard", "--check", "--ctx", "2"]).contains("--ctx 3"));
+}
