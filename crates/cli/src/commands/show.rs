@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "memory": memory.iter().map(|(n, bytes)| json!({ "context": n, "bytes": bytes })).collect::<Vec<_>>(),
             "template": template,
             "system": package.and_then(|package| package.system.clone()),
-            "parameters": package.map(|package| package.params.clone()),
+            "options": package.map(|package| package.params.clone()),
             "licenses": package.map(|package| package.licenses.clone()),
             "adapters": package.map_or(0, |package| package.adapters.len()),
             "projectors": package.map_or(0, |package| package.projectors.len()),
