@@ -17,7 +17,7 @@ pub enum Verdict {
 impl Verdict {
     /// The verdict on `memory` where `available` bytes are free.
     pub fn of(memory: &Memory, available: usize) -> Self {
-        if memory.needed() <= available - available / 10 {
+        if memory.needed() <= available - available.div_ceil(10) {
             Self::Yes
         } else if memory.resident() <= available {
             Self::Tight
