@@ -1,5 +1,7 @@
 //! Models from and to registries (the part of Docker's distribution API that Ollama uses).
 
+use std::time::Duration;
+
 use reqwest::{
     Method, Url,
     header::{ACCEPT, CONTENT_TYPE},
@@ -268,7 +270,11 @@ impl Store {
         }
         watch(Event::Status("pushing manifest".to_owned()));
         let url = session.url(&format!("/v2/{repository}/manifests/{}", entry.name.tag()))?;
-        let make = || Call::new(Method::PUT, url.clone()).header(CONTENT_TYPE, MANIFEST_TYPE);
+        let make = || {
+            Call::new(Method::PUT, url.clone())
+                .header(CONTENT_TYPE, MANIFEST_TYPE)
+                .patient(Duration::from_secs(60))
+        };
         session
             .ask_with(make, Some(entry.manifest.raw()))
             .await?

@@ -20,9 +20,6 @@ const MOST_REDIRECTS: usize = 10;
 /// Less than this in [`Timing::stall`] is a stall.
 const LEAST_BYTES: u64 = 4096;
 
-/// Bytes per second; who sends slower than this is given up.
-const SLOWEST_UPLOAD: u64 = 16 << 10;
-
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -64,6 +61,9 @@ pub(crate) struct Call<'a> {
     pub body: Option<&'a [u8]>,
     /// How far in the address may be.
     pub reach: Reach,
+    /// How long all of it may take, for what is silent for long because it sends much or the server has much to do;
+    /// everything else may be silent as long as a stall.
+    pub patience: Option<Duration>,
 }
 
 impl Call<'_> {
@@ -75,7 +75,13 @@ impl Call<'_> {
             headers: HeaderMap::new(),
             body: None,
             reach: Reach::Machine,
+            patience: None,
         }
+    }
+
+    pub(crate) fn patient(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
@@ -116,10 +122,9 @@ impl Client {
         })
     }
 
-    /// The connections to addresses within a reach. Those that send much are silent while they send: what they do is
-    /// bounded as a whole.
-    fn pool(&self, reach: Reach, sends: bool) -> Result<&reqwest::Client> {
-        let pool = &self.pools[usize::from(sends)][reach as usize];
+    /// The connections to addresses within a reach; patient ones may be silent.
+    fn pool(&self, reach: Reach, patient: bool) -> Result<&reqwest::Client> {
+        let pool = &self.pools[usize::from(patient)][reach as usize];
         if let Some(client) = pool.get() {
             return Ok(client);
         }
@@ -128,7 +133,7 @@ impl Client {
             .referer(false)
             .connect_timeout(self.timing.connect)
             .dns_resolver(Arc::new(Within(reach)));
-        if !sends {
+        if !patient {
             builder = builder.read_timeout(self.timing.stall);
         }
         if !self.certificates.is_empty() {
@@ -145,14 +150,12 @@ impl Client {
     /// is involved.
     pub(crate) async fn ask(&self, call: Call<'_>) -> Result<Answer> {
         let origin = call.url.clone();
-        let mut url = call.url;
-        let mut headers = call.headers;
+        let mut url = call.url.clone();
+        let mut headers = call.headers.clone();
         let mut reach = call.reach;
         let mut elsewhere = false;
         for _ in 0..=MOST_REDIRECTS {
-            let response = self
-                .once(&call.method, &url, &headers, call.body, reach)
-                .await?;
+            let response = self.once(&call, &url, &headers, reach).await?;
             let Some(next) = redirection(&url, &response)? else {
                 let window = (tokio::time::Instant::now(), 0);
                 return Ok(Answer {
@@ -181,10 +184,9 @@ impl Client {
 
     async fn once(
         &self,
-        method: &Method,
+        call: &Call<'_>,
         url: &Url,
         headers: &HeaderMap,
-        body: Option<&[u8]>,
         reach: Reach,
     ) -> Result<reqwest::Response> {
         if let Some(address) = literal(url)
@@ -198,15 +200,15 @@ impl Client {
             });
         }
         let mut request = self
-            .pool(reach, body.is_some())?
-            .request(method.clone(), url.clone())
+            .pool(reach, call.patience.is_some())?
+            .request(call.method.clone(), url.clone())
             .headers(headers.clone());
         request = request.header(reqwest::header::USER_AGENT, user_agent(url));
-        if let Some(body) = body {
-            let sending = Duration::from_secs(body.len() as u64 / SLOWEST_UPLOAD);
-            request = request
-                .body(body.to_vec())
-                .timeout(self.timing.stall + sending);
+        if let Some(patience) = call.patience {
+            request = request.timeout(patience);
+        }
+        if let Some(body) = call.body {
+            request = request.body(body.to_vec());
         }
         request.send().await.map_err(|error| network(url, &error))
     }

@@ -25,6 +25,13 @@ use crate::{
     },
 };
 
+/// Registries that read Ollama's signatures.
+const KNOW_THE_KEY: [&str; 4] = [
+    "registry.ollama.ai",
+    "ollama.com",
+    "hf.co",
+    "huggingface.co",
+];
 /// How often a busy server is asked again.
 const BUSY_ATTEMPTS: u32 = 2;
 /// A server that wants more time is not waited for.
@@ -83,7 +90,8 @@ impl Credentials {
                 .filter(|token| !token.is_empty())
             });
         }
-        if let Some(home) = home {
+        // Other registries take a header that they do not know for wrong credentials.
+        if let Some(home) = home.filter(|_| KNOW_THE_KEY.contains(&host)) {
             found.key = SigningKey::read(&home.join(".ollama").join("id_ed25519"))?.map(Arc::new);
         }
         Ok(found)

@@ -165,7 +165,7 @@ impl<'a> Repository<'a> {
         if text("HF_HUB_OFFLINE").is_some_and(|value| value != "0") {
             return Err(Error::invalid(
                 name.to_string(),
-                "HF_HUB_OFFLINE is set, so nothing is fetched; unset it, or use a model that 'hearth list --all' shows",
+                "HF_HUB_OFFLINE is set, so nothing is fetched; unset it, or use a model that 'hearth list' shows",
             ));
         }
         let settings = remote.settings.registry(name.host());

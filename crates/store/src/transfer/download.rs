@@ -118,12 +118,17 @@ impl<'a> Download<'a> {
         for repair in 0..=REPAIRS {
             // Another mirror may have sound bytes where the first has not.
             let start = repair as usize % sources.len().max(1);
-            let order = sources[start..].iter().chain(&sources[..start]);
-            self.fetch_from(order, plan).await?;
-            if self.verify().await? {
+            let order: Vec<_> = sources[start..].iter().chain(&sources[..start]).collect();
+            self.fetch_from(&order, plan).await?;
+            let found = self.whole().await?;
+            if found == self.digest {
                 return self.finish();
             }
-            last = Some(self.mend(plan).await?);
+            // The same wrong bytes again will not become right by being fetched once more.
+            if last.replace(found) == Some(found) {
+                break;
+            }
+            self.mend(plan).await?;
         }
         // Every byte came as the servers sent it, and the whole is not what was promised: none of it is of use.
         self.store
@@ -137,22 +142,21 @@ impl<'a> Download<'a> {
         })
     }
 
-    async fn fetch_from<'s>(
-        &self,
-        sources: impl Iterator<Item = &'s Source<'s>>,
-        plan: &Plan,
-    ) -> Result<()> {
+    async fn fetch_from(&self, sources: &[&Source<'_>], plan: &Plan) -> Result<()> {
         let mut failure = None;
-        for source in sources {
+        for (index, source) in sources.iter().enumerate() {
             match self.fetch(source, plan).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_full_disk() || matches!(error, Error::Io { .. }) => {
                     return Err(error);
                 }
                 Err(error) => {
-                    (self.watch)(Event::Retry {
-                        why: error.to_string(),
-                    });
+                    // The last failure is the caller's to tell.
+                    if index + 1 < sources.len() {
+                        (self.watch)(Event::Retry {
+                            why: format!("{error}; asking the next server"),
+                        });
+                    }
                     failure = failure.or(Some(error));
                 }
             }
@@ -323,27 +327,18 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Whether the whole is what it should be.
-    async fn verify(&self) -> Result<bool> {
-        let found = self
-            .hash(Piece {
-                start: 0,
-                end: self.size,
-            })
-            .await?;
-        Ok(found == self.digest)
+    /// The digest of everything as it is on the disk.
+    async fn whole(&self) -> Result<Digest> {
+        self.hash(Piece {
+            start: 0,
+            end: self.size,
+        })
+        .await
     }
 
     /// After a whole that is not what it should be: pieces that changed on the disk since they landed are forgotten.
-    /// If all are as they came, all are, except those whose digest the registry vouches for. Gives the digest of what
-    /// is there.
-    async fn mend(&self, plan: &Plan) -> Result<Digest> {
-        let whole = self
-            .hash(Piece {
-                start: 0,
-                end: self.size,
-            })
-            .await?;
+    /// If all are as they came, all are, except those whose digest the registry vouches for.
+    async fn mend(&self, plan: &Plan) -> Result<()> {
         let landed: HashMap<Piece, Digest> = self.lock()?.landed().collect();
         let mut changed = Vec::new();
         for (piece, digest) in &landed {
@@ -372,8 +367,7 @@ impl<'a> Download<'a> {
             ),
         });
         let disk = self.store.disk();
-        self.lock()?.forget(disk, &changed)?;
-        Ok(whole)
+        self.lock()?.forget(disk, &changed)
     }
 
     /// The digest of a piece as it is on the disk.

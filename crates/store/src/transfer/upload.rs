@@ -1,6 +1,6 @@
 //! One content on its way to a registry.
 
-use std::{io::Read as _, path::Path};
+use std::{io::Read as _, path::Path, time::Duration};
 
 use reqwest::{
     Method, StatusCode, Url,
@@ -12,6 +12,16 @@ use crate::{
     http::{Answer, Call, Session, shown},
     transfer::plan::PIECE,
 };
+
+/// Bytes per second; who sends slower than this is given up.
+const SLOWEST_UPLOAD: u64 = 16 << 10;
+/// Bytes per second at which a registry is expected to compute the digest of what it got.
+const SLOWEST_DIGEST: u64 = 10 << 20;
+
+/// A minute, and what so many bytes take.
+fn time_for(bytes: u64, per_second: u64) -> Duration {
+    Duration::from_secs(60 + bytes / per_second)
+}
 
 /// Sends a content unless the registry has it. `mount` is a repository of the same registry that may have it.
 pub(crate) async fn upload(
@@ -68,7 +78,11 @@ pub(crate) async fn upload(
         .query_pairs_mut()
         .append_pair("digest", &layer.digest.to_string());
     session
-        .ask(|| Call::new(Method::PUT, commit.clone()).header(CONTENT_LENGTH, "0"))
+        .ask(|| {
+            Call::new(Method::PUT, commit.clone())
+                .header(CONTENT_LENGTH, "0")
+                .patient(time_for(layer.size, SLOWEST_DIGEST))
+        })
         .await?
         .success()
         .await?;
@@ -115,6 +129,7 @@ async fn patch(session: &Session, place: &Url, bytes: &[u8], start: u64) -> Resu
             Call::new(Method::PATCH, place.clone())
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .header(CONTENT_RANGE, &range)
+                .patient(time_for(bytes.len() as u64, SLOWEST_UPLOAD))
         };
         match session.ask_with(make, Some(bytes)).await {
             Ok(answer) if answer.status().is_success() => {

@@ -128,5 +128,68 @@ fn plain_http_needs_a_permission() {
             .starts_with("pull model manifest: file does not exist"),
         "{absent}"
     );
-    let _ = no_environment;
+}
+
+/// What a registry does with a piece may take longer than the silence that is allowed while something is fetched.
+#[test]
+fn a_slow_registry_gets_its_time_and_every_byte() {
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let bytes = Arc::clone(&received);
+    let registry = Server::start(move |request| match request.method.as_str() {
+        "HEAD" => Reply::new(404, ""),
+        "POST" => Reply::new(202, "").with("Location", "/v2/team/m/blobs/uploads/1?state=a"),
+        "PATCH" => {
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            bytes.lock().unwrap().extend_from_slice(&request.body);
+            Reply::new(202, "").with("Location", "/v2/team/m/blobs/uploads/1?state=b")
+        }
+        _ => {
+            // The digest of what it got takes its time as well.
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            Reply::new(201, "")
+        }
+    });
+    let origin = Registry::start();
+    let weights = crate::support::registry::noise(17 << 20, 60); // two pieces
+    origin.offer("team/m:v1", &[(Kind::Model, &weights)]);
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::new(directory.path());
+    pull(&store, &origin.name("team/m:v1")).unwrap();
+    let name: Name = format!("{}/team/m:v1", registry.address).parse().unwrap();
+    store
+        .copy(&origin.name("team/m:v1").parse().unwrap(), &name)
+        .unwrap();
+    runtime()
+        .block_on(store.push(&name, &remote(), &no_environment, &|_| {}))
+        .unwrap();
+    let received = received.lock().unwrap();
+    assert!(received.starts_with(&weights));
+    let asked = registry.requests();
+    let ranges: Vec<_> = asked
+        .iter()
+        .filter(|request| request.method == "PATCH")
+        .filter_map(|request| request.header("content-range"))
+        .collect();
+    assert_eq!(ranges[..2], ["0-16777215", "16777216-17825791"]);
+    let commit = asked
+        .iter()
+        .find(|request| request.method == "PUT")
+        .unwrap();
+    assert_eq!(
+        commit.query("digest"),
+        Some(hearth_store::Digest::of(&weights).to_string())
+    );
+    assert_eq!(
+        commit.query("state").as_deref(),
+        Some("b"),
+        "each answer names the next place"
+    );
+    assert!(
+        asked
+            .last()
+            .unwrap()
+            .target
+            .ends_with("/v2/team/m/manifests/v1"),
+        "the manifest comes last"
+    );
 }
