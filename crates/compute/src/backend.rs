@@ -4,7 +4,10 @@
 //! the backend's own types. Operations are coarse, since handing work out is what costs between them.
 //! All activations are f32, `[rows, width]`, a row per token of the step.
 
-use std::ops::Range;
+use std::{
+    io::{self, Read, Write},
+    ops::Range,
+};
 
 use hearth_format::Tensor;
 
@@ -178,6 +181,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     type Vector: Send + Sync;
     /// Keys and values of one sequence in one layer. Cloning forks it: pages are shared until written.
     type Cache: Send + Clone;
+    /// A page of a cache: keys and values of [`Self::page_len`] positions. Cloning shares it.
+    type Page: Send + Sync + Clone;
 
     /// Takes a matrix, or the rows `rows` of it, or of a stack of matrices seen as one tall one.
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Self::Matrix, crate::Error>;
@@ -187,6 +192,23 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn cache(&self, kv_heads: usize, key_dim: usize, value_dim: usize) -> Self::Cache;
     /// Forgets all positions from `len` on.
     fn truncate(&self, cache: &mut Self::Cache, len: usize);
+    /// Positions of a page.
+    fn page_len(&self) -> usize;
+    /// The page of the positions from `index * page_len` on, shared with the cache, which may fill it further without
+    /// changing what was taken. None past its end.
+    fn page(&self, cache: &Self::Cache, index: usize) -> Option<Self::Page>;
+    /// Appends the first `positions` positions of a page to a cache of the same sizes that is whole pages long.
+    fn append_page(&self, cache: &mut Self::Cache, page: &Self::Page, positions: usize);
+    /// Writes a page for [`Self::read_page`], which reads it on a backend of the same precision.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    fn write_page(&self, page: &Self::Page, to: &mut dyn Write) -> io::Result<()>;
+    /// Reads a page for caches of the sizes of `like`; those sizes alone say how much is allocated.
+    ///
+    /// # Errors
+    /// Those of the reader, of which the end of the data is one.
+    fn read_page(&self, like: &Self::Cache, from: &mut dyn Read) -> io::Result<Self::Page>;
     /// Bytes that a cache of these sizes takes for `positions` positions.
     fn cache_bytes(
         &self,

@@ -1,6 +1,9 @@
 //! The processor as a [`Backend`].
 
-use std::ops::Range;
+use std::{
+    io::{self, Read, Write},
+    ops::Range,
+};
 
 use hearth_format::Tensor;
 
@@ -10,8 +13,10 @@ use crate::{
     matmul,
     ops::{
         attend,
-        cache::{Cache, Shape},
-        experts, rope, rows,
+        cache::{Cache, PAGE, Shape},
+        experts,
+        page::CachePage,
+        rope, rows,
     },
 };
 
@@ -114,6 +119,7 @@ impl Backend for Cpu {
     type Matrix = Matrix;
     type Vector = Vec<f32>;
     type Cache = Cache;
+    type Page = CachePage;
 
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Matrix, Error> {
         Matrix::rows_of(tensor, rows)
@@ -129,6 +135,26 @@ impl Backend for Cpu {
 
     fn truncate(&self, cache: &mut Cache, len: usize) {
         cache.truncate(len);
+    }
+
+    fn page_len(&self) -> usize {
+        PAGE
+    }
+
+    fn page(&self, cache: &Cache, index: usize) -> Option<CachePage> {
+        cache.page(index)
+    }
+
+    fn append_page(&self, cache: &mut Cache, page: &CachePage, positions: usize) {
+        cache.append(page, positions);
+    }
+
+    fn write_page(&self, page: &CachePage, to: &mut dyn Write) -> io::Result<()> {
+        page.write(to)
+    }
+
+    fn read_page(&self, like: &Cache, from: &mut dyn Read) -> io::Result<CachePage> {
+        CachePage::read(like, from)
     }
 
     fn cache_bytes(

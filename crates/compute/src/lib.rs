@@ -31,6 +31,6 @@ pub use error::Error;
 pub use isa::{Isa, IsaError};
 pub use matmul::{Product, linear};
 pub use matrix::{Matrix, MatrixError};
-pub use ops::cache::Cache;
+pub use ops::{cache::Cache, page::CachePage};
 pub use sizes::{Counted, Shadow, Sizes};
 pub use team::Team;

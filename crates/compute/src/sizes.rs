@@ -4,6 +4,7 @@
 //! what a step takes is known without reading a weight. Each size comes from the function beside the allocation.
 
 use std::{
+    io::{self, Read, Write},
     ops::Range,
     sync::{
         Mutex, PoisonError,
@@ -19,8 +20,10 @@ use crate::{
     matmul,
     ops::{
         attend,
-        cache::{Cache, Shape},
-        experts, rope,
+        cache::{Cache, PAGE, Shape},
+        experts,
+        page::CachePage,
+        rope,
     },
 };
 
@@ -132,6 +135,7 @@ impl Backend for Sizes {
     type Matrix = Matrix;
     type Vector = Vec<f32>;
     type Cache = Cache;
+    type Page = CachePage;
 
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Matrix, Error> {
         Matrix::rows_of(tensor, rows)
@@ -149,6 +153,27 @@ impl Backend for Sizes {
 
     fn truncate(&self, cache: &mut Cache, len: usize) {
         cache.truncate(len);
+    }
+
+    fn page_len(&self) -> usize {
+        PAGE
+    }
+
+    /// None: its caches have a length and no pages.
+    fn page(&self, cache: &Cache, index: usize) -> Option<CachePage> {
+        cache.page(index)
+    }
+
+    fn append_page(&self, cache: &mut Cache, page: &CachePage, positions: usize) {
+        cache.append(page, positions);
+    }
+
+    fn write_page(&self, page: &CachePage, to: &mut dyn Write) -> io::Result<()> {
+        page.write(to)
+    }
+
+    fn read_page(&self, like: &Cache, from: &mut dyn Read) -> io::Result<CachePage> {
+        CachePage::read(like, from)
     }
 
     fn cache_bytes(

@@ -147,6 +147,21 @@ impl<B: Backend> Model<B> {
     /// # Errors
     /// When an id is outside the vocabulary; no state has changed then.
     pub fn step(&self, work: &mut Workspace<B>, runs: &mut [Run<'_, B>]) -> Result<Vec<Vec<f32>>> {
+        let logits = self.step_while(work, runs, &|| true)?;
+        Ok(logits.expect("nothing stops it"))
+    }
+
+    /// The same, given up between two layers once `go_on` says no: nothing is returned then, and every state is as it
+    /// was before.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn step_while(
+        &self,
+        work: &mut Workspace<B>,
+        runs: &mut [Run<'_, B>],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<f32>>>> {
         let ids: Vec<u32> = runs.iter().flat_map(|run| run.tokens).copied().collect();
         if let Some(&id) = ids.iter().find(|id| **id as usize >= self.spec.vocab) {
             return Err(Error::Token {
@@ -155,7 +170,7 @@ impl<B: Backend> Model<B> {
             });
         }
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let mut rows = 0;
         let spans: Vec<Span> = runs
@@ -182,6 +197,11 @@ impl<B: Backend> Model<B> {
         );
         let mut cache = 0;
         for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
+            if !go_on() {
+                runs.iter_mut()
+                    .for_each(|run| run.state.restore(&self.backend));
+                return Ok(None);
+            }
             for (block, weights) in layer.blocks.iter().zip(weights) {
                 self.block(
                     work,
@@ -200,7 +220,7 @@ impl<B: Backend> Model<B> {
         for run in runs.iter_mut() {
             run.state.position += run.tokens.len();
         }
-        Ok(self.logits(work, runs, &spans))
+        Ok(Some(self.logits(work, runs, &spans)))
     }
 
     fn block(

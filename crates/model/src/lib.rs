@@ -24,7 +24,7 @@ pub use names::Names;
 pub use rope::{Reach, Scaling, base_and_scaling};
 pub use settings::Settings;
 pub use spec::{Attention, Block, Experts, FeedForward, Layer, NormSpec, Op, Output, Spec};
-pub use state::State;
+pub use state::{Page, State};
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

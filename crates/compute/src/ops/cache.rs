@@ -87,9 +87,9 @@ pub(crate) enum Pages {
 #[derive(Clone, Debug)]
 pub(crate) struct Page<T> {
     /// `[kv_heads][key_dim][PAGE]`.
-    keys: Box<[T]>,
+    pub(super) keys: Box<[T]>,
     /// `[kv_heads][PAGE][value_pitch]`.
-    values: Box<[T]>,
+    pub(super) values: Box<[T]>,
 }
 
 impl Cache {
@@ -165,7 +165,7 @@ impl Cache {
 }
 
 impl<T: Element> Page<T> {
-    fn new(shape: Shape) -> Self {
+    pub(super) fn new(shape: Shape) -> Self {
         let zeros = |n: usize| vec![T::default(); n].into_boxed_slice();
         Self {
             keys: zeros(shape.kv_heads * shape.key_dim * PAGE),

@@ -512,6 +512,37 @@ proptest! {
         // And back again, by storing over it.
         prop_assert_eq!(bits(&case.step(&cpu, &mut fork, keep..len)), tail(&want));
     }
+
+    #[test]
+    fn pages_make_a_cache_again_shared_or_through_bytes(seed in any::<u64>(), len in 2usize..300, keep in 1usize..300, exact in any::<bool>()) {
+        let precision = if exact { Precision::Exact } else { Precision::Fast };
+        let cpu = Cpu::new(2, Isa::best(), precision).expect("available");
+        let case = Case::new(seed & !3, len, 2, 2, (16, 17), Mask::Causal);
+        let keep = keep.min(len - 1);
+        let mut cache = case.cache(&cpu);
+        let want = case.step(&cpu, &mut cache, 0..len);
+        let (mut shared, mut read) = (case.cache(&cpu), case.cache(&cpu));
+        for index in 0..keep.div_ceil(cpu.page_len()) {
+            let positions = (keep - index * cpu.page_len()).min(cpu.page_len());
+            let page = cpu.page(&cache, index).expect("within the cache");
+            cpu.append_page(&mut shared, &page, positions);
+            let mut bytes = Vec::new();
+            cpu.write_page(&page, &mut bytes).expect("memory");
+            let cut = &bytes[..bytes.len() - 1];
+            prop_assert!(cpu.read_page(&read, &mut &*cut).is_err());
+            let page = cpu.read_page(&read, &mut &*bytes).expect("whole");
+            cpu.append_page(&mut read, &page, positions);
+        }
+        prop_assert!(cpu.page(&cache, len.div_ceil(cpu.page_len())).is_none());
+        let tail = bits(&want[keep * 2 * 2 * 17..]);
+        for other in [&mut shared, &mut read] {
+            prop_assert_eq!(other.len(), keep);
+            prop_assert_eq!(&bits(&case.step(&cpu, other, keep..len)), &tail);
+        }
+        // What was shared is still as it was.
+        cpu.truncate(&mut cache, keep);
+        prop_assert_eq!(&bits(&case.step(&cpu, &mut cache, keep..len)), &tail);
+    }
 }
 
 #[test]
