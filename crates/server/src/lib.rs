@@ -1,0 +1,4 @@
+//! The HTTP server: one engine behind the protocols that people already use.
+#![forbid(unsafe_code)]
+
+pub mod core;
