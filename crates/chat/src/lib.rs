@@ -6,6 +6,7 @@
 //! - [`go::GoTemplate`] does the same with the templates of Ollama's Modelfiles, which are written in
 //!   Go's language, and [`ChatTemplate`] is either of the two.
 //! - [`fallback`] holds built-in templates for checkpoints that carry none.
+//! - [`output`] reads generated text back into reasoning, content and calls of tools.
 //! - [`Reasoning`] splits a stream of text into reasoning and answer.
 //!
 //! Not here: token ids, sampling, HTTP.
@@ -16,6 +17,7 @@ mod error;
 pub mod fallback;
 pub mod go;
 mod message;
+pub mod output;
 mod reasoning;
 mod template;
 
