@@ -76,19 +76,97 @@ pub enum Kind {
 type Row = (Kind, u16, &'static str, &'static str, &'static str);
 
 const KINDS: &[Row] = &[
-    (Kind::Invalid, 400, "invalid_request_error", "invalid_request_error", "invalid_request_error"),
-    (Kind::Authentication, 401, "authentication_error", "authentication_error", "authentication_error"),
-    (Kind::Permission, 403, "permission_error", "permission_error", "permission_error"),
-    (Kind::NotFound, 404, "not_found_error", "not_found_error", "not_found_error"),
-    (Kind::Method, 405, "invalid_request_error", "invalid_request_error", "invalid_request_error"),
-    (Kind::Timeout, 408, "timeout_error", "timeout_error", "invalid_request_error"),
-    (Kind::TooLarge, 413, "invalid_request_error", "request_too_large", "invalid_request_error"),
-    (Kind::Encoding, 415, "invalid_request_error", "invalid_request_error", "invalid_request_error"),
-    (Kind::RateLimit, 429, "rate_limit_error", "rate_limit_error", "unavailable_error"),
-    (Kind::Cancelled, 499, "api_error", "api_error", "server_error"),
-    (Kind::Internal, 500, "server_error", "api_error", "server_error"),
-    (Kind::NotSupported, 501, "api_error", "api_error", "not_supported_error"),
-    (Kind::Overloaded, 503, "api_error", "overloaded_error", "unavailable_error"),
+    (
+        Kind::Invalid,
+        400,
+        "invalid_request_error",
+        "invalid_request_error",
+        "invalid_request_error",
+    ),
+    (
+        Kind::Authentication,
+        401,
+        "authentication_error",
+        "authentication_error",
+        "authentication_error",
+    ),
+    (
+        Kind::Permission,
+        403,
+        "permission_error",
+        "permission_error",
+        "permission_error",
+    ),
+    (
+        Kind::NotFound,
+        404,
+        "not_found_error",
+        "not_found_error",
+        "not_found_error",
+    ),
+    (
+        Kind::Method,
+        405,
+        "invalid_request_error",
+        "invalid_request_error",
+        "invalid_request_error",
+    ),
+    (
+        Kind::Timeout,
+        408,
+        "timeout_error",
+        "timeout_error",
+        "invalid_request_error",
+    ),
+    (
+        Kind::TooLarge,
+        413,
+        "invalid_request_error",
+        "request_too_large",
+        "invalid_request_error",
+    ),
+    (
+        Kind::Encoding,
+        415,
+        "invalid_request_error",
+        "invalid_request_error",
+        "invalid_request_error",
+    ),
+    (
+        Kind::RateLimit,
+        429,
+        "rate_limit_error",
+        "rate_limit_error",
+        "unavailable_error",
+    ),
+    (
+        Kind::Cancelled,
+        499,
+        "api_error",
+        "api_error",
+        "server_error",
+    ),
+    (
+        Kind::Internal,
+        500,
+        "server_error",
+        "api_error",
+        "server_error",
+    ),
+    (
+        Kind::NotSupported,
+        501,
+        "api_error",
+        "api_error",
+        "not_supported_error",
+    ),
+    (
+        Kind::Overloaded,
+        503,
+        "api_error",
+        "overloaded_error",
+        "unavailable_error",
+    ),
 ];
 
 impl Kind {
@@ -117,10 +195,14 @@ impl Kind {
     /// The kind that fits a status best.
     pub fn of_status(status: StatusCode) -> Self {
         let code = status.as_u16();
-        KINDS
-            .iter()
-            .find(|row| row.1 == code)
-            .map_or(if code < 500 { Self::Invalid } else { Self::Internal }, |row| row.0)
+        KINDS.iter().find(|row| row.1 == code).map_or(
+            if code < 500 {
+                Self::Invalid
+            } else {
+                Self::Internal
+            },
+            |row| row.0,
+        )
     }
 }
 
@@ -204,12 +286,19 @@ pub fn error_body(style: Style, refusal: &Refusal) -> Response {
     error_response(style, refusal, None)
 }
 
-pub(crate) fn error_response(style: Style, refusal: &Refusal, request_id: Option<&str>) -> Response {
+pub(crate) fn error_response(
+    style: Style,
+    refusal: &Refusal,
+    request_id: Option<&str>,
+) -> Response {
     let text = error_value(style, refusal, request_id).to_string();
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
     if let Some(wait) = refusal.retry_after {
         // Whole seconds, and never 0: clients would come back at once.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -281,7 +370,8 @@ mod tests {
 
     #[test]
     fn each_dialect_reads_its_own_error() {
-        let refusal = Refusal::new(Kind::RateLimit, "slow \"down\"").after(Duration::from_millis(1200));
+        let refusal =
+            Refusal::new(Kind::RateLimit, "slow \"down\"").after(Duration::from_millis(1200));
         for (style, expected) in [
             (Style::Ollama, r#"{"error":"slow \"down\""}"#),
             (
@@ -297,7 +387,10 @@ mod tests {
                 r#"{"error":{"code":429,"message":"slow \"down\"","type":"unavailable_error"}}"#,
             ),
         ] {
-            assert_eq!(error_value(style, &refusal, Some("r")).to_string(), expected);
+            assert_eq!(
+                error_value(style, &refusal, Some("r")).to_string(),
+                expected
+            );
             let response = error_body(style, &refusal);
             assert_eq!(response.status(), 429);
             assert_eq!(response.headers()[RETRY_AFTER], "2");

@@ -23,7 +23,10 @@ impl Fields {
 
     /// The fields of an object inside the body.
     pub fn at(path: impl Into<String>, rest: Map<String, Value>) -> Self {
-        Self { at: path.into(), rest }
+        Self {
+            at: path.into(),
+            rest,
+        }
     }
 
     /// Takes a field of a type; `None` where it is absent or `null`.
@@ -57,13 +60,17 @@ impl Fields {
     /// The value is no object.
     pub fn object(&mut self, name: &str) -> Result<Option<Self>, Refusal> {
         let path = self.path(name);
-        Ok(self.take::<Map<String, Value>>(name)?.map(|rest| Self::at(path, rest)))
+        Ok(self
+            .take::<Map<String, Value>>(name)?
+            .map(|rest| Self::at(path, rest)))
     }
 
     /// Takes a field as it is; `None` where it is absent or `null`.
     pub fn value(&mut self, name: &str) -> Option<Value> {
         // The order of the others is kept: it is the order in which they are reported.
-        self.rest.shift_remove(name).filter(|value| !value.is_null())
+        self.rest
+            .shift_remove(name)
+            .filter(|value| !value.is_null())
     }
 
     /// Whether a field is there and not `null`.
@@ -123,7 +130,9 @@ mod tests {
 
     #[test]
     fn what_nobody_took_is_reported_in_order() {
-        let mut body = fields(json!({"model": "m", "z": 1, "a": 2, "n": null, "options": {"top_k": 1, "oops": 2}}));
+        let mut body = fields(
+            json!({"model": "m", "z": 1, "a": 2, "n": null, "options": {"top_k": 1, "oops": 2}}),
+        );
         assert_eq!(body.require::<String>("model").unwrap(), "m");
         let mut options = body.object("options").unwrap().unwrap();
         assert_eq!(options.take::<u32>("top_k").unwrap(), Some(1));
@@ -142,7 +151,15 @@ mod tests {
         let mut options = body.object("options").unwrap().unwrap();
         let refusal = options.take::<u32>("top_k").unwrap_err();
         assert_eq!(refusal.param.as_deref(), Some("options.top_k"));
-        assert!(refusal.message.contains("invalid type: string \"many\""), "{refusal}");
-        assert!(body.require::<String>("model").unwrap_err().message.contains("'model' is required"));
+        assert!(
+            refusal.message.contains("invalid type: string \"many\""),
+            "{refusal}"
+        );
+        assert!(
+            body.require::<String>("model")
+                .unwrap_err()
+                .message
+                .contains("'model' is required")
+        );
     }
 }

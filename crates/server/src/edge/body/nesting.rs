@@ -52,7 +52,11 @@ mod tests {
             (r#"["\\",[]]"#, 1, Some(6)),
             ("]]]][", 1, None),
         ] {
-            assert_eq!(deeper_than(text.as_bytes(), limit), expected, "{text} {limit}");
+            assert_eq!(
+                deeper_than(text.as_bytes(), limit),
+                expected,
+                "{text} {limit}"
+            );
         }
     }
 
