@@ -7,6 +7,7 @@
 //!   Go's language, and [`ChatTemplate`] is either of the two.
 //! - [`fallback`] holds built-in templates for checkpoints that carry none.
 //! - [`output`] reads generated text back into reasoning, content and calls of tools.
+//! - [`Conventions`] makes of a conversation what a template can render.
 //! - [`Reasoning`] splits a stream of text into reasoning and answer.
 //!
 //! Not here: token ids, sampling, HTTP.
@@ -19,6 +20,7 @@ pub mod go;
 mod message;
 pub mod output;
 mod reasoning;
+mod request;
 mod template;
 
 pub use dialogue::ChatTemplate;
@@ -26,5 +28,6 @@ pub use error::{Error, Result};
 pub use go::GoTemplate;
 pub use message::{Content, Function, Message, Part, ToolCall};
 pub use reasoning::{Piece, Reasoning, Tags};
+pub use request::{Continued, Conventions};
 pub use template::clock::Clock;
 pub use template::{Request, SpecialTokens, Template};

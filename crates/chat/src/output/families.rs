@@ -3,186 +3,19 @@
 //! A template belongs to the first row all of whose marks stand in it, so rows with more marks
 //! come before those that have a part of them.
 
-use super::format::Keys::{IdFirst, IdLast, Named, Two};
-use super::format::Step::{
-    Code, Id, Json, Maybe, MaybeId, Name, NameInId, Nested, Object, Python, Quoted, Skip, Text,
-};
+use super::format::Keys::{IdLast, Named, Two};
+use super::format::Step::{Id, Json, Maybe, Name, NameInId, Nested, Object, Quoted, Skip, Text};
 use super::format::{
-    Ids, Layout, NONE, PLAIN, Row, SECTION, Section, Step, THINK, THINK_OR_CALL, Tagged, Thoughts,
+    Ids, Layout, NONE, PLAIN, Row, SECTION, Section, Shape, Step, THINK, THINK_OR_CALL, Tagged,
+    Thoughts,
 };
-
-const OBJECT: Step = Object(Two("name", "arguments"));
-
-/// JSON in `<tool_call>`, and the tags that models confuse with it.
-const TOOL_CALL: Section = Section {
-    opens: &["<tool_call>", "<function_call>", "<tools>", "<tool>"],
-    closes: &["</tool_call>", "</function_call>", "</tools>", "</tool>"],
-    steps: &[OBJECT],
-    list: true,
-    many: true,
-    ..SECTION
+use super::sections::{
+    ARG_KEY, BARE, BARE_PYTHON, CALL_PYTHON, COHERE_ACTION, COHERE_THOUGHTS, COHERE_WRAPPERS,
+    DEEPSEEK_FENCED, DEEPSEEK_PLAIN, DSML, FENCED, FUNCTION_EQUALS, FUNCTION_JSON, FUNCTION_XML,
+    FUNCTION_XML_BARE, GEMMA_QUOTE, INVOKE, LFM2_CALL, LLAMA_JSON, M3, MISTRAL_CALL, MISTRAL_LIST,
+    MISTRAL_THOUGHTS, OBJECT, PYTHON_TAG, PYTHON_TAG_CODE, PYTHON_TAG_JSON, TOOL_CALL, TOOL_CALLS,
+    objects, plain_tags,
 };
-
-/// `<function=NAME>` around JSON.
-const FUNCTION_JSON: Section = Section {
-    opens: &["<function="],
-    steps: &[Name, Text(">"), Json, Text("</function>")],
-    ..SECTION
-};
-
-/// A call, or a list of them, as the whole answer.
-const BARE: Section = Section {
-    opens: &["{", "["],
-    steps: &[OBJECT],
-    separators: &[";", ","],
-    list: true,
-    many: true,
-    bare: true,
-    ..SECTION
-};
-
-/// The same in a fence.
-const FENCED: Section = Section {
-    opens: &["```json", "```tool_call"],
-    closes: &["```"],
-    bare: false,
-    ..BARE
-};
-
-const CALL_PYTHON: &[Step] = &[Name, Text("("), Python];
-
-/// Python's calls in a list as the whole answer.
-const BARE_PYTHON: Section = Section {
-    opens: &["["],
-    steps: CALL_PYTHON,
-    list: true,
-    bare: true,
-    ..SECTION
-};
-
-const PARAMETER_EQUALS: Tagged = Tagged {
-    open: "<parameter=",
-    key_end: ">",
-    attributes: None,
-    types: None,
-    value_open: "",
-    close: "</parameter>",
-    framed: true,
-};
-
-const FUNCTION_EQUALS: &[Step] = &[
-    Text("<function="),
-    Name,
-    Text(">"),
-    Step::Tagged(PARAMETER_EQUALS),
-    Text("</function>"),
-];
-
-/// XML as Qwen3-Coder writes it.
-const FUNCTION_XML: Section = Section {
-    opens: &["<tool_call>"],
-    closes: &["</tool_call>"],
-    steps: FUNCTION_EQUALS,
-    many: true,
-    ..SECTION
-};
-
-/// The same without the tag around it, which models forget.
-const FUNCTION_XML_BARE: Section = Section {
-    opens: &["<function="],
-    closes: &["</tool_call>"],
-    steps: &[
-        Name,
-        Text(">"),
-        Step::Tagged(PARAMETER_EQUALS),
-        Text("</function>"),
-    ],
-    ..SECTION
-};
-
-const fn plain_tags(open: &'static str, key_end: &'static str, close: &'static str) -> Tagged {
-    Tagged {
-        open,
-        key_end,
-        close,
-        framed: false,
-        ..PARAMETER_EQUALS
-    }
-}
-
-const INVOKE: &[Step] = &[
-    Text("<invoke name=\""),
-    Name,
-    Text("\">"),
-    Step::Tagged(plain_tags("<parameter name=\"", "\">", "</parameter>")),
-    Text("</invoke>"),
-];
-
-const DSML: &[Step] = &[
-    Text("<｜DSML｜invoke name=\""),
-    Name,
-    Text("\">"),
-    Step::Tagged(Tagged {
-        attributes: Some(">"),
-        types: Some(("string=\"true\"", "string=\"false\"")),
-        ..plain_tags("<｜DSML｜parameter name=\"", "\"", "</｜DSML｜parameter>")
-    }),
-    Text("</｜DSML｜invoke>"),
-];
-
-const ARG_KEY: Tagged = Tagged {
-    value_open: "<arg_value>",
-    ..plain_tags("<arg_key>", "</arg_key>", "</arg_value>")
-};
-
-/// A list of objects between tags.
-const fn objects(opens: &'static [&'static str], closes: &'static [&'static str]) -> Section {
-    Section {
-        opens,
-        closes,
-        steps: &[OBJECT],
-        list: true,
-        many: true,
-        ..SECTION
-    }
-}
-
-const TOOL_CALLS: Section = objects(&["<tool_calls>"], &["</tool_calls>"]);
-
-const MISTRAL_THOUGHTS: Thoughts = Thoughts {
-    open: &["[THINK]", "<think>"],
-    close: &["[/THINK]", "</think>"],
-    until_call: false,
-    anywhere: false,
-};
-
-const COHERE_THOUGHTS: Thoughts = Thoughts {
-    open: &["<|START_THINKING|>"],
-    close: &["<|END_THINKING|>"],
-    until_call: true,
-    anywhere: true,
-};
-
-const COHERE_ACTION: Section = Section {
-    opens: &["<|START_ACTION|>"],
-    closes: &["<|END_ACTION|>"],
-    steps: &[Object(IdFirst("tool_call_id", "tool_name", "parameters"))],
-    list: true,
-    many: true,
-    ..SECTION
-};
-
-/// The ways in which DeepSeek's models spell the mark before their calls.
-const DEEPSEEK_OPENS: &[&str] = &[
-    "<｜tool▁calls▁begin｜>",
-    "<｜tool_calls_begin｜>",
-    "<｜tool calls begin｜>",
-    "<｜tool\\_calls\\_begin｜>",
-    "<｜tool▁calls｜>",
-];
-
-const GEMMA_QUOTE: &str = "<|\"|>";
-const M3: &str = "]<]minimax[>[";
 
 /// All families, in the order in which templates are compared with them.
 pub(super) static FAMILIES: &[Row] = &[
@@ -206,6 +39,11 @@ pub(super) static FAMILIES: &[Row] = &[
                 Text("<|message|>"),
                 Json,
                 Maybe(&["<|call|>"]),
+            ],
+            shape: Shape::One,
+            lead: &[
+                Maybe(&["<|start|>assistant"]),
+                Text("<|channel|>commentary"),
             ],
             ..SECTION
         }],
@@ -237,6 +75,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 Text("</atem:invoke>"),
             ],
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         layout: Layout::Messages,
@@ -292,6 +131,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 Text("]<]minimax[>[</invoke>"),
             ],
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -305,6 +145,7 @@ pub(super) static FAMILIES: &[Row] = &[
             closes: &["</minimax:tool_call>"],
             steps: INVOKE,
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -319,6 +160,7 @@ pub(super) static FAMILIES: &[Row] = &[
             closes: &["</｜DSML｜function_calls>"],
             steps: DSML,
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -333,6 +175,7 @@ pub(super) static FAMILIES: &[Row] = &[
             closes: &["</｜DSML｜tool_calls>", "</｜DSML｜function_calls>"],
             steps: DSML,
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -368,6 +211,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 Text("<|close|>call<|sep|>"),
             ],
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -392,6 +236,7 @@ pub(super) static FAMILIES: &[Row] = &[
                     Text("<|tool_call_end|>"),
                 ],
                 many: true,
+                shape: Shape::Run,
                 ..SECTION
             },
             Section {
@@ -429,6 +274,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 Text("<|tool_call:end|>"),
             ],
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -460,6 +306,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 Text("</tool_call:opensource>"),
             ],
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -478,6 +325,7 @@ pub(super) static FAMILIES: &[Row] = &[
             closes: &["</seed:tool_call>"],
             steps: FUNCTION_EQUALS,
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -504,6 +352,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 Text("<｜tool_call_end｜>"),
             ],
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -566,14 +415,7 @@ pub(super) static FAMILIES: &[Row] = &[
         name: "mistral-small",
         marks: &["[TOOL_CALLS]", "[CALL_ID]"],
         thoughts: MISTRAL_THOUGHTS,
-        sections: &[
-            Section {
-                opens: &["[TOOL_CALLS]"],
-                steps: &[Name, MaybeId("[CALL_ID]", "[ARGS]"), Json],
-                ..SECTION
-            },
-            MISTRAL_LIST,
-        ],
+        sections: &[MISTRAL_CALL, MISTRAL_LIST],
         ids: Ids::Nine,
         ..PLAIN
     },
@@ -581,14 +423,7 @@ pub(super) static FAMILIES: &[Row] = &[
         name: "ministral",
         marks: &["[TOOL_CALLS]", "[ARGS]"],
         thoughts: MISTRAL_THOUGHTS,
-        sections: &[
-            Section {
-                opens: &["[TOOL_CALLS]"],
-                steps: &[Name, MaybeId("[CALL_ID]", "[ARGS]"), Json],
-                ..SECTION
-            },
-            MISTRAL_LIST,
-        ],
+        sections: &[MISTRAL_CALL, MISTRAL_LIST],
         ids: Ids::Nine,
         ..PLAIN
     },
@@ -596,14 +431,7 @@ pub(super) static FAMILIES: &[Row] = &[
         name: "mistral",
         marks: &["[TOOL_CALLS]"],
         thoughts: MISTRAL_THOUGHTS,
-        sections: &[
-            MISTRAL_LIST,
-            Section {
-                opens: &["[TOOL_CALLS]"],
-                steps: &[Name, MaybeId("[CALL_ID]", "[ARGS]"), Json],
-                ..SECTION
-            },
-        ],
+        sections: &[MISTRAL_LIST, MISTRAL_CALL],
         ids: Ids::Nine,
         ..PLAIN
     },
@@ -678,9 +506,12 @@ pub(super) static FAMILIES: &[Row] = &[
         thoughts: NONE,
         sections: &[Section {
             opens: &["Action:"],
+            closes: &["```"],
+            inner: &[Text("```json")],
             steps: &[Object(Two("tool_name", "parameters"))],
             list: true,
             many: true,
+            shape: Shape::List,
             ..SECTION
         }],
         ..PLAIN
@@ -701,6 +532,7 @@ pub(super) static FAMILIES: &[Row] = &[
             Section {
                 opens: &["<|function_call|>"],
                 steps: &[OBJECT],
+                shape: Shape::One,
                 ..SECTION
             },
         ],
@@ -713,6 +545,7 @@ pub(super) static FAMILIES: &[Row] = &[
         sections: &[Section {
             opens: &["<|function_call|>"],
             steps: &[OBJECT],
+            shape: Shape::One,
             ..SECTION
         }],
         ..PLAIN
@@ -739,6 +572,7 @@ pub(super) static FAMILIES: &[Row] = &[
             closes: &["</function_calls>"],
             steps: CALL_PYTHON,
             many: true,
+            shape: Shape::Run,
             ..SECTION
         }],
         ..PLAIN
@@ -758,6 +592,7 @@ pub(super) static FAMILIES: &[Row] = &[
             steps: &[Object(Named)],
             list: true,
             many: true,
+            shape: Shape::List,
             ..SECTION
         }],
         ..PLAIN
@@ -793,8 +628,18 @@ pub(super) static FAMILIES: &[Row] = &[
         ..PLAIN
     },
     Row {
+        name: "minimax-m1",
+        aliases: &["minimax"],
+        marks: &["<beginning_of_sentence>", "<tool_calls>"],
+        sections: &[Section {
+            shape: Shape::Run,
+            ..TOOL_CALLS
+        }],
+        ..PLAIN
+    },
+    Row {
         name: "tool-calls",
-        aliases: &["jamba", "minimax-m1", "minimax"],
+        aliases: &["jamba"],
         marks: &["<tool_calls>"],
         sections: &[TOOL_CALLS],
         ..PLAIN
@@ -819,7 +664,11 @@ pub(super) static FAMILIES: &[Row] = &[
             close: &["</longcat_think>", "</think>"],
             ..THINK
         },
-        sections: &[objects(&["<longcat_tool_call>"], &["</longcat_tool_call>"])],
+        sections: &[Section {
+            opens: &["<longcat_tool_call>"],
+            closes: &["</longcat_tool_call>"],
+            ..TOOL_CALL
+        }],
         ..PLAIN
     },
     Row {
@@ -841,7 +690,7 @@ pub(super) static FAMILIES: &[Row] = &[
         sections: &[
             objects(
                 &["<|tool_call|>", "<function_call>"],
-                &["<|/tool_call|>", "</function_call>"],
+                &["", "<|/tool_call|>", "</function_call>"],
             ),
             TOOL_CALL,
         ],
@@ -859,6 +708,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 steps: CALL_PYTHON,
                 list: true,
                 many: true,
+                shape: Shape::List,
                 ..SECTION
             },
             BARE_PYTHON,
@@ -899,6 +749,7 @@ pub(super) static FAMILIES: &[Row] = &[
                 closes: &["</code>"],
                 steps: CALL_PYTHON,
                 many: true,
+                shape: Shape::Run,
                 ..SECTION
             },
         ],
@@ -922,90 +773,17 @@ pub(super) static FAMILIES: &[Row] = &[
     // Nothing in templates tells of this one: it has to be named.
     Row {
         name: "xlam",
-        sections: &[BARE, FENCED, TOOL_CALL],
+        sections: &[
+            Section {
+                shape: Shape::List,
+                ..BARE
+            },
+            FENCED,
+            TOOL_CALL,
+        ],
         ..PLAIN
     },
 ];
-
-const MISTRAL_LIST: Section = Section {
-    opens: &["[TOOL_CALLS]"],
-    steps: &[Object(IdLast("name", "arguments", "id"))],
-    list: true,
-    many: true,
-    ..SECTION
-};
-
-const DEEPSEEK_CLOSES: &[&str] = &["<｜tool▁calls▁end｜>", "<｜tool_calls_end｜>"];
-
-const DEEPSEEK_PLAIN: Section = Section {
-    opens: DEEPSEEK_OPENS,
-    closes: DEEPSEEK_CLOSES,
-    steps: &[
-        Text("<｜tool▁call▁begin｜>"),
-        Name,
-        Text("<｜tool▁sep｜>"),
-        Json,
-        Text("<｜tool▁call▁end｜>"),
-    ],
-    many: true,
-    ..SECTION
-};
-
-const DEEPSEEK_FENCED: Section = Section {
-    steps: &[
-        Text("<｜tool▁call▁begin｜>"),
-        Text("function"),
-        Text("<｜tool▁sep｜>"),
-        Name,
-        Maybe(&["```json"]),
-        Json,
-        Maybe(&["```"]),
-        Text("<｜tool▁call▁end｜>"),
-    ],
-    ..DEEPSEEK_PLAIN
-};
-
-const COHERE_WRAPPERS: &[&str] = &[
-    "<|START_RESPONSE|>",
-    "<|END_RESPONSE|>",
-    "<|START_TEXT|>",
-    "<|END_TEXT|>",
-];
-
-const LFM2_CALL: Section = Section {
-    opens: &["<|tool_call_start|>"],
-    closes: &["<|tool_call_end|>"],
-    steps: CALL_PYTHON,
-    list: true,
-    many: true,
-    ..SECTION
-};
-
-const LLAMA_JSON: Section = Section {
-    steps: &[Object(Two("name", "parameters"))],
-    ..BARE
-};
-
-const PYTHON_TAG: Section = Section {
-    opens: &["<|python_tag|>"],
-    steps: &[Name, Maybe(&[".call"]), Text("("), Python],
-    ..SECTION
-};
-
-const PYTHON_TAG_JSON: Section = Section {
-    opens: &["<|python_tag|>"],
-    steps: &[Object(Two("name", "parameters"))],
-    many: true,
-    separators: &[";"],
-    ..SECTION
-};
-
-/// Code without a name is for the interpreter.
-const PYTHON_TAG_CODE: Section = Section {
-    opens: &["<|python_tag|>"],
-    steps: &[Step::Interpreter, Code("code")],
-    ..SECTION
-};
 
 /// Families that no template tells of: JSON in tags, in fences or alone, or Python's calls.
 pub(super) static GENERIC: Row = Row {

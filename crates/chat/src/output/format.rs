@@ -103,6 +103,25 @@ pub(super) struct Section {
     pub(super) many: bool,
     /// Whether it counts only where nothing was said before; `opens` then belong to the call.
     pub(super) bare: bool,
+    /// How a grammar writes calls.
+    pub(super) shape: Shape,
+    /// What a grammar has before `opens` where it begins with the answer.
+    pub(super) lead: &'static [Step],
+    /// What a grammar has behind `opens`.
+    pub(super) inner: &'static [Step],
+}
+
+/// How several calls are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Not at all.
+    One,
+    /// Each in a section of its own.
+    Each,
+    /// One after the other in a section.
+    Run,
+    /// In `[…]`, separated by commas.
+    List,
 }
 
 /// What most sections have.
@@ -114,6 +133,9 @@ pub(super) const SECTION: Section = Section {
     list: false,
     many: false,
     bare: false,
+    shape: Shape::Each,
+    lead: &[],
+    inner: &[],
 };
 
 /// A step in reading or writing one call. White space between steps is free.

@@ -18,6 +18,19 @@ const ENDS: [&str; 7] = [
 ];
 const CONSUMED: usize = 5;
 
+/// All marks of messages.
+pub(super) const MARKS: [&str; 9] = [
+    "<|constrain|>",
+    MESSAGE,
+    ENDS[0],
+    ENDS[1],
+    ENDS[2],
+    ENDS[3],
+    ENDS[4],
+    CHANNEL,
+    START,
+];
+
 /// The longest header, in characters; what is longer is text.
 const LONGEST_HEADER: usize = 1024;
 

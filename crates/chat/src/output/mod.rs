@@ -4,6 +4,8 @@
 //!   in a model's template or by name.
 //! - [`Parser`] reads a stream of output with it and gives out [`Piece`]s as soon as they are
 //!   certain. They do not depend on how the stream was cut, and each character is read once.
+//! - [`Format::call_grammar`] makes of the same row the grammar that holds calls to the schemas
+//!   of their tools.
 //!
 //! # Contract
 //!
@@ -11,10 +13,12 @@
 //! linear in the length of the text, and nothing recurses with it.
 
 mod call;
+mod capabilities;
 mod detect;
 mod families;
 mod feed;
 mod format;
+mod grammar;
 mod ids;
 mod json;
 mod literal;
@@ -22,6 +26,7 @@ mod machine;
 mod messages;
 mod nested;
 mod piece;
+mod sections;
 mod tagged;
 mod tool;
 
@@ -30,8 +35,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
+pub use capabilities::{Capabilities, thinking_variables};
 use feed::{Feed, Shared, lock};
 pub use format::Format;
+pub use grammar::{CallGrammar, Choice, Special};
 use machine::{Machine, Plan};
 pub use piece::{Call, Output, Piece};
 pub use tool::Tool;

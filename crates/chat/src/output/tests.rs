@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 
 mod detection;
+mod grammars;
 mod hostile;
 mod vectors;
 

@@ -21,7 +21,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("Kimi-K2-Thinking", "kimi-k2"),
     ("LFM2-8B-A1B", "lfm2"),
     ("MiMo-VL", "hermes"),
-    ("MiniMax-M1", "tool-calls"),
+    ("MiniMax-M1", "minimax-m1"),
     ("MiniMax-M2", "minimax-m2"),
     ("Mistral-Small-3.2-24B-Instruct-2506", "mistral-small"),
     ("NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", "qwen3-coder"),
@@ -147,4 +147,101 @@ fn formats_have_the_names_of_other_programs() {
         );
     }
     assert!(Format::by_name("unknown").is_none());
+}
+
+/// Templates and their tools, thinking, switch and levels.
+const CAPABLE: &[(&str, [bool; 4])] = &[
+    ("Qwen-Qwen3-0.6B", [true, true, true, false]),
+    ("Qwen-Qwen2.5-7B-Instruct", [true, false, false, false]),
+    ("openai-gpt-oss-120b", [true, true, false, true]),
+    ("google-gemma-4-31B-it", [true, true, true, false]),
+    ("google-gemma-2-2b-it", [false, false, false, false]),
+    ("deepseek-ai-DeepSeek-V3.1", [true, true, true, false]),
+    (
+        "mistralai-Ministral-3-14B-Reasoning-2512",
+        [true, true, false, false],
+    ),
+    (
+        "ibm-granite-granite-3.3-2B-Instruct",
+        [true, true, true, false],
+    ),
+    ("Kimi-K2-Instruct", [true, false, false, false]),
+    ("Kimi-K2-Thinking", [true, true, false, false]),
+    (
+        "microsoft-Phi-3.5-mini-instruct",
+        [false, false, false, false],
+    ),
+    ("GLM-4.6", [true, true, true, false]),
+];
+
+#[test]
+fn templates_tell_what_models_can_do() {
+    let mut wrong = Vec::new();
+    for (name, template) in shared() {
+        let Some((_, expected)) = CAPABLE.iter().find(|(known, _)| *known == name) else {
+            continue;
+        };
+        let found = Capabilities::of(&template);
+        assert!(!found.insert);
+        let found = [found.tools, found.thinking, found.switch, found.levels];
+        if found != *expected {
+            wrong.push(format!("{name}: {found:?}, not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let go = "{{ if .Tools }}{{ .Tools }}{{ end }}{{ if .Suffix }}{{ .Suffix }}{{ end }}{{ .ThinkLevel }}{{ .Prompt }}";
+    let found = Capabilities::of(&GoTemplate::new(go).unwrap().into());
+    let expected = Capabilities {
+        tools: true,
+        thinking: true,
+        switch: false,
+        levels: true,
+        insert: true,
+    };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn thinking_is_switched_by_the_variables_of_the_template() {
+    use crate::go::Think;
+    let jinja = |source: &str| {
+        Template::new(source, SpecialTokens::default())
+            .unwrap()
+            .into()
+    };
+    let level = Think::Level("high".to_owned());
+    let cases = [
+        (
+            "{{ enable_thinking }}",
+            Think::Off,
+            json!({"enable_thinking": false}),
+        ),
+        (
+            "{% if thinking %}{% endif %}",
+            Think::On,
+            json!({"thinking": true}),
+        ),
+        ("{{ message.thinking }} thinking", Think::On, json!({})),
+        (
+            "{{ reasoning_effort }}",
+            level.clone(),
+            json!({"reasoning_effort": "high"}),
+        ),
+        (
+            "{{ reasoning_effort }}",
+            Think::Off,
+            json!({"reasoning_effort": "none"}),
+        ),
+        (
+            "{{ thinking_mode }}",
+            Think::Off,
+            json!({"thinking_mode": "disabled"}),
+        ),
+    ];
+    for (source, think, expected) in cases {
+        let found = thinking_variables(&jinja(source), &think);
+        assert_eq!(serde_json::Value::Object(found), expected, "{source}");
+    }
+    let go = GoTemplate::new("{{ .Prompt }}").unwrap().into();
+    assert_eq!(thinking_variables(&go, &level)["think"], "high");
 }
