@@ -59,6 +59,23 @@ pub enum Error {
     /// Nothing to continue.
     #[error("the prompt has no tokens: give some text, or a vocabulary with a begin token")]
     EmptyPrompt,
+    /// The grammar allows nothing, or not what was chosen.
+    #[error("the form that the answer must have cannot be kept: {0}")]
+    Guide(String),
+    /// Something broke while this text was computed; others were not touched.
+    #[error("computing this answer failed inside the engine; the log says where")]
+    Broken,
+    /// A token that the vocabulary does not have.
+    #[error("token {id} is not in the vocabulary, which has {vocab} tokens")]
+    Token {
+        /// The token.
+        id: u32,
+        /// Tokens of the vocabulary.
+        vocab: usize,
+    },
+    /// The model is being unloaded.
+    #[error("the model is being unloaded; ask again")]
+    Stopped,
     /// No token is possible.
     #[error(
         "the model gives no token a usable score after {position} tokens: its weights are damaged, or the settings forbid every token"

@@ -4,20 +4,24 @@
 //! of them already, and generates what follows. Not here: messages, templates, terminals, HTTP.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod defaults;
 mod error;
 pub mod fit;
 mod loaded;
 mod memory;
+mod prefix;
 pub mod sampling;
+pub mod scheduler;
 mod sequence;
 mod stops;
 
+pub use answer::{Alternatives, Finish, Guide, Limits, Terms, Token};
 pub use defaults::recommended;
 pub use error::Error;
 pub use loaded::{Engine, Options};
 pub use memory::{available_memory, peak_memory, resident_memory};
-pub use sequence::{Event, Finish, Generation, Limits, Outcome, Sequence, Timing};
+pub use sequence::{Event, Generation, Outcome, Sequence, Timing};
 pub use stops::Stops;
 
 /// What this crate's functions return.

@@ -8,7 +8,10 @@ use std::{
 use hearth_compute::Cpu;
 use hearth_model::{Logits, Run, State, Workspace};
 
-use crate::{Engine, Error, Result, Stops, sampling::Chain};
+use crate::{
+    Engine, Error, Finish, Result,
+    answer::{Answer, Terms},
+};
 
 /// Tokens of a prefill step: large enough for the matrix kernels, small enough to be interrupted.
 pub(crate) const STEP: usize = 512;
@@ -19,55 +22,6 @@ pub struct Sequence<'e> {
     state: State<Cpu>,
     tokens: Vec<u32>,
     work: Workspace<Cpu>,
-}
-
-/// Where an answer ends.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Most tokens of the answer.
-    pub max_tokens: usize,
-    /// Texts that end it.
-    pub stops: Vec<String>,
-    /// Go on past the vocabulary's end tokens.
-    pub ignore_end: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_tokens: usize::MAX,
-            stops: Vec::new(),
-            ignore_end: false,
-        }
-    }
-}
-
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// The model ended it.
-    End,
-    /// A stop text came.
-    Stop,
-    /// It has as many tokens as were allowed.
-    Length,
-    /// The context is full.
-    Context,
-    /// The caller stopped it.
-    Cancelled,
-}
-
-impl Finish {
-    /// A word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::End => "end",
-            Self::Stop => "stop",
-            Self::Length => "length",
-            Self::Context => "context",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// How long the parts took.
@@ -114,12 +68,8 @@ pub enum Event<'a> {
 pub struct Generation<'a> {
     /// Tokens to continue, all of them.
     pub prompt: &'a [u32],
-    /// Chooses tokens.
-    pub chain: Chain,
-    /// Where it ends.
-    pub limits: Limits,
-    /// Tokens that are never chosen.
-    pub forbidden: &'a [u32],
+    /// How tokens are chosen, and where it ends.
+    pub terms: Terms,
 }
 
 impl<'e> Sequence<'e> {
@@ -147,12 +97,7 @@ impl<'e> Sequence<'e> {
         generation: Generation<'_>,
         mut sink: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome> {
-        let Generation {
-            prompt,
-            chain,
-            limits,
-            forbidden,
-        } = generation;
+        let Generation { prompt, terms } = generation;
         let context = self.engine.context();
         if prompt.is_empty() {
             return Err(Error::EmptyPrompt);
@@ -165,20 +110,21 @@ impl<'e> Sequence<'e> {
         }
         let start = Instant::now();
         let reused = self.keep(prompt);
-        let mut answer = Answer {
+        let mut written = Written {
             text: String::new(),
             ids: Vec::new(),
-            stops: Stops::new(limits.stops.clone()),
             sink: &mut sink,
         };
-        let read = self.prefill(&prompt[reused..], &mut answer)?;
+        let read = self.prefill(&prompt[reused..], &mut written)?;
         let prefill = start.elapsed();
         let decoding = Instant::now();
+        let answer = Answer::new(self.engine.tokenizer(), terms);
         let finish = match read {
             None => Finish::Cancelled,
-            Some(logits) => self.decode(logits, chain, &limits, forbidden, &mut answer)?,
+            Some(_) if answer.is_over() => Finish::Length,
+            Some(logits) => self.decode(logits, answer, &mut written)?,
         };
-        let Answer { text, ids, .. } = answer;
+        let Written { text, ids, .. } = written;
         let timing = Timing {
             prefill,
             decode: decoding.elapsed(),
@@ -208,7 +154,7 @@ impl<'e> Sequence<'e> {
     }
 
     /// Feeds tokens; the logits after the last, or none where the sink stopped it.
-    fn prefill(&mut self, tokens: &[u32], answer: &mut Answer<'_>) -> Result<Option<Vec<f32>>> {
+    fn prefill(&mut self, tokens: &[u32], written: &mut Written<'_>) -> Result<Option<Vec<f32>>> {
         let mut logits = None;
         for (number, piece) in tokens.chunks(STEP).enumerate() {
             let done = number * STEP + piece.len();
@@ -218,7 +164,7 @@ impl<'e> Sequence<'e> {
                 Logits::None
             };
             logits = self.step(piece, wanted)?;
-            if (answer.sink)(Event::Read {
+            if (written.sink)(Event::Read {
                 done,
                 total: tokens.len(),
             })
@@ -244,75 +190,39 @@ impl<'e> Sequence<'e> {
     fn decode(
         &mut self,
         mut logits: Vec<f32>,
-        mut chain: Chain,
-        limits: &Limits,
-        forbidden: &[u32],
-        answer: &mut Answer<'_>,
+        mut answer: Answer<'_>,
+        written: &mut Written<'_>,
     ) -> Result<Finish> {
-        let tokenizer = self.engine.tokenizer();
-        let mut decoder = tokenizer.decoder(false);
-        let finish = loop {
-            if answer.ids.len() >= limits.max_tokens {
-                break Finish::Length;
+        loop {
+            if let Some(guide) = &mut answer.terms.guide {
+                guide.prepare();
             }
-            // Rows of the embedding beyond the vocabulary are padding and stand for no text.
-            logits.truncate(tokenizer.vocab_len());
-            for id in forbidden {
-                if let Some(logit) = logits.get_mut(*id as usize) {
-                    *logit = f32::NEG_INFINITY;
-                }
+            let (token, mut finish) = answer.take(&mut logits, &self.tokens, self.tokens.len())?;
+            let mut text = token.text;
+            if finish.is_none() && self.tokens.len() + 1 >= self.engine.context() {
+                finish = Some(answer.close(Finish::Context, &mut text));
             }
-            let choice = chain
-                .sample(&logits, &self.tokens, None)
-                .ok_or(Error::NoToken {
-                    position: self.tokens.len(),
-                })?;
-            answer.ids.push(choice.id);
-            if tokenizer.is_end(choice.id) && !limits.ignore_end {
-                break Finish::End;
+            written.ids.push(token.id);
+            let cancelled = written.give(&text).is_break();
+            match finish {
+                Some(finish @ Finish::Stop(_)) => return Ok(finish),
+                _ if cancelled => return Ok(Finish::Cancelled),
+                Some(finish) => return Ok(finish),
+                None => {}
             }
-            if let Some(finish) = answer.push(&decoder.push(choice.id)) {
-                return Ok(finish);
-            }
-            if self.tokens.len() + 1 >= self.engine.context() {
-                break Finish::Context;
-            }
-            if answer.ids.len() < limits.max_tokens {
-                logits = self
-                    .step(&[choice.id], Logits::Last(1))?
-                    .unwrap_or_default();
-            }
-        };
-        let rest = decoder.finish();
-        let finish = answer.push(&rest).unwrap_or(finish);
-        let held = answer.stops.finish();
-        if finish != Finish::Stop && answer.give(&held).is_break() {
-            return Ok(Finish::Cancelled);
+            logits = self.step(&[token.id], Logits::Last(1))?.unwrap_or_default();
         }
-        Ok(finish)
     }
 }
 
-/// The answer as it grows.
-struct Answer<'s> {
+/// What was given out so far.
+struct Written<'s> {
     text: String,
     ids: Vec<u32>,
-    stops: Stops,
     sink: &'s mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 }
 
-impl Answer<'_> {
-    /// Takes more text; says if it ends here.
-    fn push(&mut self, text: &str) -> Option<Finish> {
-        let (certain, stopped) = self.stops.push(text);
-        let cancelled = self.give(&certain).is_break();
-        match (stopped, cancelled) {
-            (true, _) => Some(Finish::Stop),
-            (_, true) => Some(Finish::Cancelled),
-            _ => None,
-        }
-    }
-
+impl Written<'_> {
     fn give(&mut self, text: &str) -> ControlFlow<()> {
         self.text += text;
         (self.sink)(Event::Text(text))

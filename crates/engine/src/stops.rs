@@ -5,6 +5,7 @@
 pub struct Stops {
     texts: Vec<String>,
     held: String,
+    found: Option<usize>,
 }
 
 impl Stops {
@@ -13,19 +14,25 @@ impl Stops {
         Self {
             texts: texts.into_iter().filter(|text| !text.is_empty()).collect(),
             held: String::new(),
+            found: None,
         }
+    }
+
+    /// The stop that was found.
+    pub fn found(&self) -> Option<&str> {
+        self.found.map(|index| self.texts[index].as_str())
     }
 
     /// Takes more text. Returns what is certain not to belong to a stop, and whether one was found: then the text ends
     /// before it.
     pub fn push(&mut self, text: &str) -> (String, bool) {
         self.held.push_str(text);
-        if let Some(at) = self
-            .texts
-            .iter()
-            .filter_map(|stop| self.held.find(stop.as_str()))
+        let places = self.texts.iter().enumerate();
+        if let Some((at, index)) = places
+            .filter_map(|(index, stop)| Some((self.held.find(stop.as_str())?, index)))
             .min()
         {
+            self.found = Some(index);
             self.held.truncate(at);
             return (std::mem::take(&mut self.held), true);
         }

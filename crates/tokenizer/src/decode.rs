@@ -172,8 +172,13 @@ impl<'t> Decoder<'t> {
         self.stream.push(self.tokenizer.printed(id, self.special))
     }
 
-    /// What is left at the end: U+FFFD if a character was begun.
-    pub fn finish(mut self) -> String {
+    /// The same for a token that is shown even if it is a control token.
+    pub fn push_shown(&mut self, id: u32) -> String {
+        self.stream.push(self.tokenizer.token_bytes(id))
+    }
+
+    /// What is left at the end: U+FFFD if a character was begun. Ready for another text.
+    pub fn finish(&mut self) -> String {
         self.stream.finish()
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::{Context, Result};
 use hearth_chat::{ChatTemplate, Message, Request, SpecialTokens, Template, fallback};
 use hearth_engine::{
-    Engine, Event, Generation, Limits, Outcome, Sequence,
+    Engine, Event, Generation, Limits, Outcome, Sequence, Terms,
     sampling::{self, Chain, Settings},
 };
 use hearth_format::{Checkpoint, Source};
@@ -144,13 +144,14 @@ impl<'e> Conversation<'e> {
             max_tokens: max_tokens.unwrap_or(usize::MAX),
             stops,
             ignore_end: *ignore_end,
+            time: None,
         };
-        let generation = Generation {
-            prompt,
-            chain,
+        let terms = Terms {
             limits,
-            forbidden: tokenizer.suppressed(),
+            forbidden: tokenizer.suppressed().to_vec(),
+            ..Terms::new(chain)
         };
+        let generation = Generation { prompt, terms };
         Ok(self.sequence.generate(generation, sink)?)
     }
 

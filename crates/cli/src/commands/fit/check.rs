@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use hearth_engine::{
-    Engine, Generation, Limits, Options, Sequence, peak_memory,
+    Engine, Generation, Limits, Options, Sequence, Terms, peak_memory,
     sampling::{Chain, Settings},
 };
 use hearth_format::Checkpoint;
@@ -74,13 +74,14 @@ fn fill(engine: &Engine) -> Result<()> {
     let prompt: Vec<u32> = (0..context - GENERATED).map(token).collect();
     let generation = Generation {
         prompt: &prompt,
-        chain: Chain::new(&Settings::default(), Vec::new(), 1),
-        limits: Limits {
-            max_tokens: GENERATED,
-            ignore_end: true,
-            ..Limits::default()
+        terms: Terms {
+            limits: Limits {
+                max_tokens: GENERATED,
+                ignore_end: true,
+                ..Limits::default()
+            },
+            ..Terms::new(Chain::new(&Settings::default(), Vec::new(), 1))
         },
-        forbidden: &[],
     };
     Sequence::new(engine).generate(generation, |_| ControlFlow::Continue(()))?;
     Ok(())

@@ -1,0 +1,269 @@
+//! The prefixes that were computed before: a radix tree over pages of tokens.
+//!
+//! A node is one page: its tokens, and what the model made of them after everything above it. Only the last page of a
+//! branch may be partly filled. A text takes as many pages as begin it, shares them, and writes to a copy where it goes
+//! its own way (pages are copied when they are written, never before). What a node holds depends on all tokens from the
+//! root on and on nothing else, so two texts that begin alike can share it whoever sent them.
+
+use std::collections::BTreeSet;
+
+use hearth_compute::Backend;
+use hearth_model::{Page, State};
+
+/// The number of a node.
+pub(crate) type Node = usize;
+
+/// The tree.
+pub(crate) struct Prefixes<B: Backend> {
+    page: usize,
+    nodes: Vec<Option<Entry<B>>>,
+    free: Vec<Node>,
+    roots: Vec<Node>,
+    /// Nodes without children, the longest unused first.
+    leaves: BTreeSet<(u64, Node)>,
+    clock: u64,
+}
+
+struct Entry<B: Backend> {
+    tokens: Vec<u32>,
+    held: Page<B>,
+    parent: Option<Node>,
+    children: Vec<Node>,
+    used: u64,
+    /// Texts that go on from here: then it stays.
+    pins: usize,
+}
+
+/// What was found of a text.
+pub(crate) struct Found<B: Backend> {
+    /// The state after `tokens` tokens.
+    pub(crate) state: State<B>,
+    /// The last page that is whole and shared, if any.
+    pub(crate) node: Option<Node>,
+    /// Whole pages from the root to it.
+    pub(crate) pages: usize,
+}
+
+impl<B: Backend> Prefixes<B> {
+    /// Nothing yet, in pages of `page` tokens.
+    pub(crate) fn new(page: usize) -> Self {
+        Self {
+            page,
+            nodes: Vec::new(),
+            free: Vec::new(),
+            roots: Vec::new(),
+            leaves: BTreeSet::new(),
+            clock: 0,
+        }
+    }
+
+    /// Pages held.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len() - self.free.len()
+    }
+
+    /// Tokens of `tokens` that are there.
+    pub(crate) fn matched(&self, tokens: &[u32]) -> usize {
+        let (whole, _, partial) = self.walk(tokens);
+        whole * self.page + partial.map_or(0, |(_, same)| same)
+    }
+
+    /// The state of as much of `tokens` as is there, in `empty`.
+    pub(crate) fn take(&mut self, backend: &B, tokens: &[u32], mut empty: State<B>) -> Found<B> {
+        let (pages, node, partial) = self.walk(tokens);
+        let mut path = Vec::with_capacity(pages + 1);
+        let mut at = node;
+        while let Some(id) = at {
+            path.push(id);
+            at = self.entry(id).parent;
+        }
+        for id in path.into_iter().rev() {
+            self.touch(id);
+            empty.append(backend, &self.entry(id).held, self.page);
+        }
+        if let Some((id, same)) = partial {
+            self.touch(id);
+            empty.append(backend, &self.entry(id).held, same);
+        }
+        Found {
+            state: empty,
+            node,
+            pages,
+        }
+    }
+
+    /// Keeps what a state computed of `tokens`, its own tokens. Returns the last whole page and how many there are.
+    pub(crate) fn keep(
+        &mut self,
+        backend: &B,
+        tokens: &[u32],
+        state: &State<B>,
+        tail: bool,
+    ) -> (Option<Node>, usize) {
+        let tokens = &tokens[..tokens.len().min(state.len())];
+        let (mut at, mut pages) = (None, 0);
+        for (index, chunk) in tokens.chunks(self.page).enumerate() {
+            let whole = chunk.len() == self.page;
+            if !whole && !tail {
+                break;
+            }
+            let next = match self.below(at, chunk) {
+                Some(id) => id,
+                None => match state.page(backend, index) {
+                    Some(page) => self.add(at, chunk, page),
+                    None => break,
+                },
+            };
+            self.touch(next);
+            if whole {
+                at = Some(next);
+                pages += 1;
+            }
+        }
+        (at, pages)
+    }
+
+    /// Holds a page in place while a text goes on from it.
+    pub(crate) fn pin(&mut self, node: Option<Node>) {
+        if let Some(entry) = node.and_then(|id| self.nodes[id].as_mut()) {
+            entry.pins += 1;
+        }
+    }
+
+    /// Lets it go.
+    pub(crate) fn unpin(&mut self, node: Option<Node>) {
+        if let Some(entry) = node.and_then(|id| self.nodes[id].as_mut()) {
+            entry.pins -= 1;
+        }
+    }
+
+    /// Drops up to `count` pages, the longest unused first, from the ends of branches that no text goes on from.
+    /// Returns how many.
+    pub(crate) fn evict(&mut self, count: usize) -> usize {
+        let mut dropped = 0;
+        while dropped < count {
+            let free = |(_, id): &&(u64, Node)| self.entry(*id).pins == 0;
+            let Some(&(_, id)) = self.leaves.iter().find(free) else {
+                break;
+            };
+            self.remove(id);
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// The whole pages that begin `tokens`, the last of them, and the page that goes on longest with its tokens in
+    /// common. The last token is left out: its logits are needed, so it is read in any case.
+    fn walk(&self, tokens: &[u32]) -> (usize, Option<Node>, Option<(Node, usize)>) {
+        let tokens = &tokens[..tokens.len().saturating_sub(1)];
+        let (mut pages, mut at) = (0, None);
+        loop {
+            let rest = &tokens[pages * self.page..];
+            let longest = self
+                .children(at)
+                .iter()
+                .map(|&id| (id, common(&self.entry(id).tokens, rest)))
+                .max_by_key(|&(_, same)| same)
+                .filter(|&(_, same)| same > 0);
+            match longest {
+                Some((id, same)) if same == self.page => {
+                    pages += 1;
+                    at = Some(id);
+                }
+                partial => return (pages, at, partial),
+            }
+        }
+    }
+
+    fn children(&self, of: Option<Node>) -> &[Node] {
+        of.map_or(&self.roots, |id| &self.entry(id).children)
+    }
+
+    /// The child that holds `chunk` already. A child that holds only its beginning makes room for it.
+    fn below(&mut self, at: Option<Node>, chunk: &[u32]) -> Option<Node> {
+        let children = self.children(at);
+        let found = children
+            .iter()
+            .copied()
+            .find(|&id| self.entry(id).tokens.starts_with(chunk));
+        if found.is_none() {
+            let begun = children
+                .iter()
+                .copied()
+                .find(|&id| chunk.starts_with(&self.entry(id).tokens));
+            begun.into_iter().for_each(|id| self.remove(id));
+        }
+        found
+    }
+
+    fn add(&mut self, parent: Option<Node>, tokens: &[u32], held: Page<B>) -> Node {
+        self.clock += 1;
+        let entry = Entry {
+            tokens: tokens.to_vec(),
+            held,
+            parent,
+            children: Vec::new(),
+            used: self.clock,
+            pins: 0,
+        };
+        let id = self.free.pop().unwrap_or(self.nodes.len());
+        if id == self.nodes.len() {
+            self.nodes.push(Some(entry));
+        } else {
+            self.nodes[id] = Some(entry);
+        }
+        match parent {
+            None => self.roots.push(id),
+            Some(parent) => {
+                let above = self.entry_mut(parent);
+                above.children.push(id);
+                let leaf = (above.used, parent);
+                self.leaves.remove(&leaf);
+            }
+        }
+        self.leaves.insert((self.clock, id));
+        id
+    }
+
+    /// Drops a node without children.
+    fn remove(&mut self, id: Node) {
+        let Some(entry) = self.nodes[id].take() else {
+            return;
+        };
+        self.free.push(id);
+        self.leaves.remove(&(entry.used, id));
+        match entry.parent {
+            None => self.roots.retain(|&root| root != id),
+            Some(parent) => {
+                let above = self.entry_mut(parent);
+                above.children.retain(|&child| child != id);
+                let leaf = above.children.is_empty().then_some((above.used, parent));
+                self.leaves.extend(leaf);
+            }
+        }
+    }
+
+    fn touch(&mut self, id: Node) {
+        self.clock += 1;
+        let clock = self.clock;
+        let entry = self.entry_mut(id);
+        let before = std::mem::replace(&mut entry.used, clock);
+        if entry.children.is_empty() {
+            self.leaves.remove(&(before, id));
+            self.leaves.insert((clock, id));
+        }
+    }
+
+    fn entry(&self, id: Node) -> &Entry<B> {
+        self.nodes[id].as_ref().expect("links lead to live nodes")
+    }
+
+    fn entry_mut(&mut self, id: Node) -> &mut Entry<B> {
+        self.nodes[id].as_mut().expect("links lead to live nodes")
+    }
+}
+
+/// Tokens that both begin with.
+pub(crate) fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}

@@ -1,0 +1,213 @@
+//! The thread that owns a loaded model and runs its loop.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{Class, Config, Job, Scheduler, Totals, Update};
+use crate::{Engine, Error};
+
+/// How long a loop rests whose readers have enough for now.
+const REST: Duration = Duration::from_millis(2);
+
+/// How a loop is doing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Status {
+    /// Texts under way.
+    pub running: usize,
+    /// Texts in line.
+    pub waiting: usize,
+    /// Pages of running texts that are theirs alone.
+    pub own_pages: usize,
+    /// Pages of kept prefixes.
+    pub kept_pages: usize,
+    /// Pages that there may be.
+    pub most_pages: usize,
+    /// What was done.
+    pub totals: Totals,
+}
+
+/// As many jobs wait as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{waiting} requests wait for a place already; ask again later")]
+pub struct Full {
+    /// How many wait.
+    pub waiting: usize,
+}
+
+/// Work beside the texts, on the loop's thread, between two steps.
+type Task = Box<dyn FnOnce(&Engine) + Send>;
+
+struct Inbox {
+    state: Mutex<State>,
+    news: Condvar,
+    /// Jobs that somebody waits for and the loop has not seen.
+    urgent: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    tasks: VecDeque<Task>,
+    stop: bool,
+    status: Status,
+}
+
+/// A loaded model's loop on a thread of its own.
+pub struct Runner {
+    engine: Arc<Engine>,
+    config: Config,
+    inbox: Arc<Inbox>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Runner {
+    /// Starts the loop.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(engine: Arc<Engine>, config: Config) -> std::io::Result<Self> {
+        let inbox = Arc::new(Inbox {
+            state: Mutex::default(),
+            news: Condvar::new(),
+            urgent: AtomicUsize::new(0),
+        });
+        let (loops, its) = (Arc::clone(&engine), Arc::clone(&inbox));
+        let thread = thread::Builder::new()
+            .name("steps".to_owned())
+            .spawn(move || its.run(&loops, config))?;
+        Ok(Self {
+            engine,
+            config,
+            inbox,
+            thread: Some(thread),
+        })
+    }
+
+    /// The model.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Puts a job in line.
+    ///
+    /// # Errors
+    /// When as many wait as may; nobody is told of the job then.
+    pub fn submit(&self, job: Job) -> Result<(), Full> {
+        let mut state = self.inbox.lock();
+        let waiting = state.jobs.len() + state.status.waiting;
+        if state.stop || waiting >= self.config.queue {
+            return Err(Full { waiting });
+        }
+        if job.class == Class::Interactive {
+            self.inbox.urgent.fetch_add(1, Ordering::Relaxed);
+        }
+        state.jobs.push_back(job);
+        self.inbox.news.notify_all();
+        Ok(())
+    }
+
+    /// Has something computed between two steps, such as embeddings.
+    pub fn run(&self, task: impl FnOnce(&Engine) + Send + 'static) {
+        self.inbox.lock().tasks.push_back(Box::new(task));
+        self.inbox.news.notify_all();
+    }
+
+    /// How the loop is doing.
+    pub fn status(&self) -> Status {
+        let state = self.inbox.lock();
+        Status {
+            waiting: state.status.waiting + state.jobs.len(),
+            ..state.status
+        }
+    }
+
+    /// Texts that it runs at a time.
+    pub fn parallel(&self) -> usize {
+        self.config.parallel
+    }
+}
+
+impl Drop for Runner {
+    /// Ends what is under way and waits for the thread.
+    fn drop(&mut self) {
+        self.inbox.lock().stop = true;
+        self.inbox.news.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A loop catches its panics, so it ends normally.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, engine: &Engine, config: Config) {
+        let mut scheduler = Scheduler::new(engine, config);
+        loop {
+            let (jobs, tasks, stop) = self.take(&scheduler);
+            if stop {
+                for mut job in jobs {
+                    job.sink.send(Update::Failed(Error::Stopped));
+                }
+                scheduler.cancel_all();
+                return;
+            }
+            for task in tasks {
+                // Whoever waits for it notices that its answer will not come.
+                let _ = catch_unwind(AssertUnwindSafe(|| task(engine)));
+            }
+            for job in jobs {
+                scheduler.submit(job);
+            }
+            let urgent = || self.urgent.load(Ordering::Relaxed) > 0;
+            let worked = catch_unwind(AssertUnwindSafe(|| scheduler.step(&urgent)));
+            match worked {
+                Ok(true) => {}
+                Ok(false) if scheduler.is_idle() => {}
+                Ok(false) => thread::sleep(REST),
+                Err(_) => scheduler.recover(),
+            }
+            self.lock().status = status(&scheduler);
+        }
+    }
+
+    /// Takes what came; waits for something where there is nothing to do.
+    fn take(&self, scheduler: &Scheduler<'_>) -> (VecDeque<Job>, VecDeque<Task>, bool) {
+        let mut state = self.lock();
+        while scheduler.is_idle() && state.jobs.is_empty() && state.tasks.is_empty() && !state.stop
+        {
+            state = self
+                .news
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        self.urgent.store(0, Ordering::Relaxed);
+        let jobs = std::mem::take(&mut state.jobs);
+        state.status.waiting += jobs.len();
+        (jobs, std::mem::take(&mut state.tasks), state.stop)
+    }
+}
+
+fn status(scheduler: &Scheduler<'_>) -> Status {
+    let (own_pages, kept_pages, most_pages) = scheduler.pages();
+    let (running, waiting) = scheduler.texts();
+    Status {
+        running,
+        waiting,
+        own_pages,
+        kept_pages,
+        most_pages,
+        totals: scheduler.totals(),
+    }
+}
