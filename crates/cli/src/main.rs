@@ -4,9 +4,8 @@
 mod chat;
 mod commands;
 mod input;
-mod library;
 mod model;
-mod package;
+mod network;
 mod progress;
 mod sampling;
 mod text;

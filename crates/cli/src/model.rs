@@ -9,13 +9,7 @@ use hearth_format::Checkpoint;
 use hearth_model::{LoadOptions, Model};
 use hearth_store::Name;
 
-use crate::library::{Library, Located};
-
-/// The built-in model, a Llama of 5.77 million parameters trained on Shakespeare.
-static BARD: &[u8] = include_bytes!("../assets/bard.gguf");
-
-/// What MODEL is called in every help text.
-pub(crate) const BUILT_IN: &str = "bard";
+use hearth_server::library::{BUILT_IN, Library, Located};
 
 /// A model that needs no store: a path, or the built-in one. Nothing where the text has to be a name.
 pub(crate) fn local(model: &str) -> Result<Option<Located>> {
@@ -24,7 +18,7 @@ pub(crate) fn local(model: &str) -> Result<Option<Located>> {
         return Ok(Some(Located::path(path)));
     }
     if model == BUILT_IN {
-        return Ok(Some(Located::built_in(BARD, BUILT_IN)));
+        return Ok(Some(Located::bard()));
     }
     let is_file = [".gguf", ".safetensors"]
         .iter()
@@ -56,7 +50,7 @@ pub(crate) fn locate(model: &str) -> Result<Located> {
 
 /// Opens a model by what the user wrote.
 pub(crate) fn open(model: &str) -> Result<Checkpoint> {
-    locate(model)?.open()
+    Ok(locate(model)?.open()?)
 }
 
 /// How to run it.

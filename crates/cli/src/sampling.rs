@@ -1,6 +1,6 @@
 //! The flags of the samplers, and settings by name.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use hearth_engine::sampling::{Settings, parse_order};
 use serde_json::Value;
 
@@ -139,73 +139,12 @@ impl Flags {
             s.samplers = parse_order(order)?;
         }
         s.logit_bias.extend(&self.logit_bias);
-        check(s)
+        Ok(s.check()?)
     }
 }
 
-/// Whether there is a setting of a name.
-pub(crate) fn is_setting(s: &Settings, name: &str) -> bool {
-    serde_json::to_value(s).is_ok_and(|all| all.get(name).is_some())
-}
-
-/// Changes a setting by its name.
+/// Changes a setting by its name and what the user wrote.
 pub(crate) fn set(s: &mut Settings, name: &str, value: &str) -> Result<()> {
-    let key = name.replace('-', "_");
-    let mut all = serde_json::to_value(&*s)?;
-    let Some(slot) = all.get_mut(&key) else {
-        let names: Vec<String> = all
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.clone())
-            .collect();
-        bail!(
-            "there is no setting '{name}'; there are {}",
-            names.join(", ")
-        );
-    };
-    *slot = match (key.as_str(), value) {
-        ("samplers", order) => serde_json::to_value(parse_order(order)?)?,
-        ("mirostat", "0" | "off") => Value::Null,
-        ("mirostat", "1") => "one".into(),
-        ("mirostat", "2") => "two".into(),
-        _ => serde_json::from_str(value).unwrap_or_else(|_| value.into()),
-    };
-    let changed: Settings =
-        serde_json::from_value(all).map_err(|e| anyhow!("'{value}' does not fit {name}: {e}"))?;
-    check(&changed)?;
-    *s = changed;
-    Ok(())
-}
-
-/// Refuses what no sampler can work with.
-fn check(s: &Settings) -> Result<()> {
-    let finite = [
-        ("temperature", s.temperature),
-        ("top_p", s.top_p),
-        ("min_p", s.min_p),
-        ("typical_p", s.typical_p),
-        ("top_n_sigma", s.top_n_sigma),
-        ("dynatemp_range", s.dynatemp_range),
-        ("dynatemp_exponent", s.dynatemp_exponent),
-        ("repeat_penalty", s.repeat_penalty),
-        ("frequency_penalty", s.frequency_penalty),
-        ("presence_penalty", s.presence_penalty),
-        ("dry_multiplier", s.dry_multiplier),
-        ("dry_base", s.dry_base),
-        ("mirostat_tau", s.mirostat_tau),
-        ("mirostat_eta", s.mirostat_eta),
-        ("adaptive_target", s.adaptive_target),
-        ("adaptive_decay", s.adaptive_decay),
-    ];
-    if let Some((name, value)) = finite.into_iter().find(|(_, value)| !value.is_finite()) {
-        bail!("{name} is {value}, expected a number");
-    }
-    if s.repeat_penalty <= 0.0 {
-        bail!(
-            "repeat_penalty is {}, expected a positive number; 1 switches it off",
-            s.repeat_penalty
-        );
-    }
-    Ok(())
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok(s.set(name, &value)?)
 }

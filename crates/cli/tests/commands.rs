@@ -426,7 +426,7 @@ fn tokenize_prints_ids() {
     );
 }
 
-const BARD: &[u8] = include_bytes!("../assets/bard.gguf");
+const BARD: &[u8] = include_bytes!("../../server/assets/bard.gguf");
 
 /// Bard with some keys changed.
 fn changed(change: &[(&str, Setting)]) -> Vec<u8> {

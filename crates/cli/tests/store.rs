@@ -19,7 +19,7 @@ use support::{
     registry::{Registry, noise},
 };
 
-const BARD: &[u8] = include_bytes!("../assets/bard.gguf");
+const BARD: &[u8] = include_bytes!("../../server/assets/bard.gguf");
 
 /// A user with a home of their own.
 struct User(tempfile::TempDir);

@@ -5,10 +5,9 @@ use serde_json::Value;
 
 use crate::sampling::Settings;
 
-/// The defaults, with what the checkpoint recommends in their place: `general.sampling.*` of a GGUF,
+/// `settings`, with what the checkpoint recommends in their place: `general.sampling.*` of a GGUF,
 /// `generation_config.json` of a directory.
-pub fn recommended(checkpoint: &Checkpoint) -> Settings {
-    let mut settings = Settings::default();
+pub fn recommended(checkpoint: &Checkpoint, mut settings: Settings) -> Settings {
     if checkpoint.source == Source::Gguf {
         let number = |key: &str| {
             checkpoint

@@ -4,6 +4,6 @@ mod conversation;
 mod printer;
 mod repl;
 
-pub(crate) use conversation::{Conversation, Options, random_seed, template_source};
+pub(crate) use conversation::{Conversation, Options, random_seed};
 pub(crate) use printer::{Printer, print_statistics, rate};
 pub(crate) use repl::repl;

@@ -226,7 +226,7 @@ impl Repl<'_> {
             spec.layers.len(),
             spec.width
         );
-        eprintln!("template  {}", conversation.template_name);
+        eprintln!("template  {}", conversation.voice.origin);
         eprintln!(
             "context   {} of {} tokens used, 0 dropped",
             conversation.used(),

@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use hearth_server::library::Library;
 use hearth_store::{Event, Name};
 
-use crate::{commands::create, library::Library, progress::Progress};
+use crate::{commands::create, progress::Progress};
 
 /// What `hearth export` takes.
 #[derive(clap::Args)]

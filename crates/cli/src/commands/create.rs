@@ -11,9 +11,10 @@ use anyhow::{Context, Result, anyhow};
 use hearth_chat::GoTemplate;
 use hearth_format::Checkpoint;
 use hearth_quantize::{Mixture, Options, convert};
+use hearth_server::library::Library;
 use hearth_store::{Base, Create, Entry, Event, Modelfile, Name, Recipe, Watch};
 
-use crate::{library::Library, progress::Progress};
+use crate::progress::Progress;
 
 /// What `hearth create` takes.
 #[derive(clap::Args)]

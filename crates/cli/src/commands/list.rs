@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::Result;
+use hearth_server::library::Library;
 use hearth_store::{Entry, origins::Found};
 use serde_json::{Value, json};
 
-use crate::{library::Library, text};
+use crate::text;
 
 /// What `hearth list` takes.
 #[derive(clap::Args)]

@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use hearth_server::library::Library;
 use hearth_store::{Disk, Name, Pins};
 use serde_json::json;
 
-use crate::{library::Library, text};
+use crate::text;
 
 /// What `hearth pin` takes.
 #[derive(clap::Args)]

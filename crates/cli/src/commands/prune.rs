@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::Result;
+use hearth_server::library::Library;
 use hearth_store::Prune;
 use serde_json::json;
 
-use crate::{library::Library, text};
+use crate::text;
 
 /// What `hearth prune` takes.
 #[derive(clap::Args)]

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use hearth_server::library::{Library, environment};
 use hearth_store::{Disk, Entry, Event, Name, Pins};
 
 use crate::{
-    library::{Library, block_on, environment},
+    network::{self, block_on},
     progress::Progress,
     text,
 };
@@ -70,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if names.len() > 1 && !arguments.json {
             eprintln!("{name}");
         }
-        let pulled = library.pull(name, &remote, &Progress::new(arguments.json));
+        let pulled = network::pull(&library, name, &remote, &Progress::new(arguments.json));
         match pulled {
             Ok(entry) if !arguments.json => describe(&library, &entry),
             Ok(_) => {}

@@ -1,12 +1,10 @@
 //! `hearth push`: send a model to the registry of its name.
 
 use anyhow::Result;
+use hearth_server::library::{Library, environment};
 use hearth_store::{Event, Name};
 
-use crate::{
-    library::{Library, block_on, environment},
-    progress::Progress,
-};
+use crate::{network::block_on, progress::Progress};
 
 /// What `hearth push` takes.
 #[derive(clap::Args)]

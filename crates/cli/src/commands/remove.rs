@@ -1,9 +1,10 @@
 //! `hearth rm`, `hearth cp`, `hearth rollback`: names.
 
 use anyhow::Result;
+use hearth_server::library::Library;
 use hearth_store::Name;
 
-use crate::{library::Library, text};
+use crate::text;
 
 /// What `hearth rm` takes.
 #[derive(clap::Args)]

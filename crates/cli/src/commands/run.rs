@@ -5,15 +5,15 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::{Result, bail};
 use hearth_chat::{Message, Reasoning, Tags};
 use hearth_compute::Precision;
-use hearth_engine::{Engine, Finish, Outcome, recommended};
+use hearth_engine::{Engine, Finish, Outcome, recommended, sampling::Settings};
+use hearth_server::library::{BUILT_IN, Library, Located, Parameters, Voice, first_messages};
 use hearth_store::Name;
 use serde_json::json;
 
 use crate::{
     chat::{self, Conversation, Printer},
     input::{self, Interrupt, Interrupted},
-    library::{Library, Located},
-    model, package,
+    model, network,
     progress::Progress,
     sampling,
 };
@@ -28,7 +28,7 @@ Examples:
   hearth run model.gguf \"Once\" --raw --temperature 0 --max-tokens 32 --json")]
 pub(crate) struct Arguments {
     /// A name, a GGUF file, a model directory, or bard
-    #[arg(default_value = model::BUILT_IN)]
+    #[arg(default_value = BUILT_IN)]
     model: String,
     /// What to answer; without it, chat. Piped input is put behind it
     prompt: Vec<String>,
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let prompt = prompt(arguments)?;
     let located = find_or_pull(&arguments.model)?;
     let checkpoint = located.open()?;
-    let mut settings = recommended(&checkpoint);
+    let mut settings = recommended(&checkpoint, Settings::default());
     let mut options = chat::Options {
         settings: settings.clone(),
         seed: None,
@@ -77,11 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         stops: Vec::new(),
         ignore_end: arguments.ignore_eos,
     };
-    let mut defaults = package::Defaults::default();
-    if let Some(package) = &located.package {
-        package::check(package)?;
-        defaults = package::apply(package, &mut settings, &mut options)?;
-    }
+    let package = located.package.as_ref();
+    let defaults = package.map(Parameters::of).transpose()?.unwrap_or_default();
+    defaults.apply(&mut settings);
+    options.seed = defaults.seed;
+    options.max_tokens = defaults.max_tokens;
+    options.stops.extend(defaults.stops.iter().cloned());
     arguments.sampling.apply(&mut settings)?;
     options.settings = settings;
     options.seed = arguments.seed.or(options.seed);
@@ -97,15 +98,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         machine(arguments, &defaults).options(precision),
     )?;
     let size = engine.predicted().peak() as u64;
-    let _presence = located.announce(engine.context(), size);
-    let template = located
-        .package
-        .as_ref()
-        .map(package::template)
-        .transpose()?;
-    let mut conversation = Conversation::new(&engine, &checkpoint, template.flatten(), options)?;
-    if let Some(package) = &located.package {
-        conversation.messages = package::first_messages(package);
+    let _presence = located.announce(engine.context(), size, "run");
+    let voice = Voice::of(&engine, &checkpoint, package)?;
+    let mut conversation = Conversation::new(&engine, voice, options);
+    if let Some(package) = package {
+        conversation.messages = first_messages(package);
     }
     if let Some(system) = &arguments.system {
         conversation.set_system(system);
@@ -134,12 +131,17 @@ fn find_or_pull(model: &str) -> Result<Located> {
         return Ok(located);
     }
     eprintln!("{name} is not on this machine, fetching it");
-    library.pull(&name, &library.remote(false), &Progress::new(false))?;
+    network::pull(
+        &library,
+        &name,
+        &library.remote(false),
+        &Progress::new(false),
+    )?;
     model::locate(model)
 }
 
 /// The flags, with what the model asks for where they say nothing.
-fn machine(arguments: &Arguments, defaults: &package::Defaults) -> model::Machine {
+fn machine(arguments: &Arguments, defaults: &Parameters) -> model::Machine {
     let given = &arguments.machine;
     model::Machine {
         threads: given.threads.or(defaults.threads),

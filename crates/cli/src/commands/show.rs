@@ -9,14 +9,11 @@ use anyhow::{Result, anyhow};
 use hearth_compute::Precision;
 use hearth_format::{Checkpoint, Storage};
 use hearth_model::Op;
+use hearth_server::library::{Located, template_source};
 use hearth_store::Package;
 use serde_json::{Value, json};
 
-use crate::{
-    chat::template_source,
-    library::Located,
-    model::{self, Machine},
-};
+use crate::model::{self, Machine};
 
 /// What `hearth show` takes.
 #[derive(clap::Args)]

@@ -17,7 +17,7 @@ pub use candidates::{Candidate, Candidates};
 pub use logprobs::Logprobs;
 pub use mirostat::{Mirostat, Version};
 pub use repeat::{Breakers, Dry, breakers};
-pub use settings::{Name, Settings, UnknownSampler, parse_order};
+pub use settings::{Name, SettingError, Settings, UnknownSampler, parse_order};
 
 use random::Purpose;
 

@@ -1,5 +1,8 @@
 //! What a user may set of a chain, with llama.cpp's names and defaults.
 
+use hearth_tokenizer::{EncodeOptions, Tokenizer};
+use serde_json::Value;
+
 use super::{Breakers, Dry, Sampler, Version};
 
 /// A sampler's name in an order.
@@ -186,7 +189,144 @@ impl Default for Settings {
     }
 }
 
+/// Why a setting cannot be what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// There is none of that name.
+    #[error("there is no setting '{name}'; there are {}", .known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// It cannot have this value.
+    #[error("{name} is {found}, expected {expected}")]
+    Value {
+        /// The setting.
+        name: String,
+        /// The value.
+        found: String,
+        /// What it can be.
+        expected: String,
+    },
+}
+
 impl Settings {
+    /// Whether there is a setting of a name.
+    pub fn has(name: &str) -> bool {
+        serde_json::to_value(Self::default()).is_ok_and(|all| all.get(name).is_some())
+    }
+
+    /// Changes a setting by its name. Where it is a list of samplers or a version of mirostat, texts and numbers are
+    /// understood as the command line writes them.
+    ///
+    /// # Errors
+    /// When there is none of that name, or no sampler can work with the value; nothing is changed then.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), SettingError> {
+        let key = name.replace('-', "_");
+        let wrong = |expected: String| SettingError::Value {
+            name: key.clone(),
+            found: value.to_string(),
+            expected,
+        };
+        let mut all = serde_json::to_value(&*self).map_err(|e| wrong(e.to_string()))?;
+        let known = || {
+            all.as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        if all.get(&key).is_none() {
+            let known = known();
+            let name = name.to_owned();
+            return Err(SettingError::Unknown { name, known });
+        }
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        all[&key] = match key.as_str() {
+            "samplers" if value.is_string() => {
+                let order = parse_order(&text).map_err(|e| wrong(e.to_string()))?;
+                serde_json::to_value(order).map_err(|e| wrong(e.to_string()))?
+            }
+            "mirostat" => match text.as_str() {
+                "0" | "off" => Value::Null,
+                "1" => "one".into(),
+                "2" => "two".into(),
+                _ => value.clone(),
+            },
+            // Whole numbers come as 40.0 too.
+            _ => match value.as_f64() {
+                Some(n) if n.fract() == 0.0 && n.abs() < 1e15 && all[&key].is_u64() => {
+                    (n as i64).into()
+                }
+                _ => value.clone(),
+            },
+        };
+        let changed: Self = serde_json::from_value(all).map_err(|e| wrong(e.to_string()))?;
+        changed.check()?;
+        *self = changed;
+        Ok(())
+    }
+
+    /// The texts that no repetition may span for DRY, as tokens.
+    pub fn breakers(&self, tokenizer: &Tokenizer) -> Vec<Vec<u32>> {
+        if self.dry_multiplier == 0.0 {
+            return Vec::new();
+        }
+        let pieces = (0..tokenizer.vocab_len() as u32).map(|id| tokenizer.token_bytes(id));
+        let plain = EncodeOptions {
+            add_special: false,
+            parse_special: false,
+        };
+        super::breakers(&self.dry_sequence_breakers, pieces, |text| {
+            tokenizer.encode(text, plain)
+        })
+    }
+
+    /// Refuses what no sampler can work with.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let wrong = |name: &str, found: f32, expected: &str| SettingError::Value {
+            name: name.to_owned(),
+            found: found.to_string(),
+            expected: expected.to_owned(),
+        };
+        let numbers = [
+            ("temperature", self.temperature),
+            ("top_p", self.top_p),
+            ("min_p", self.min_p),
+            ("typical_p", self.typical_p),
+            ("top_n_sigma", self.top_n_sigma),
+            ("dynatemp_range", self.dynatemp_range),
+            ("dynatemp_exponent", self.dynatemp_exponent),
+            ("repeat_penalty", self.repeat_penalty),
+            ("frequency_penalty", self.frequency_penalty),
+            ("presence_penalty", self.presence_penalty),
+            ("dry_multiplier", self.dry_multiplier),
+            ("dry_base", self.dry_base),
+            ("mirostat_tau", self.mirostat_tau),
+            ("mirostat_eta", self.mirostat_eta),
+            ("adaptive_target", self.adaptive_target),
+            ("adaptive_decay", self.adaptive_decay),
+        ];
+        if let Some((name, value)) = numbers.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(wrong(name, value, "a number"));
+        }
+        if self.repeat_penalty <= 0.0 {
+            return Err(wrong(
+                "repeat_penalty",
+                self.repeat_penalty,
+                "a positive number; 1 switches it off",
+            ));
+        }
+        Ok(())
+    }
+
     /// The sampler of a name with these settings; none for what chooses instead.
     pub(super) fn sampler(&self, name: Name, breakers: &Breakers) -> Option<Sampler> {
         let min_keep = self.min_keep;

@@ -140,7 +140,9 @@ impl Drop for Runner {
     fn drop(&mut self) {
         self.inbox.lock().stop = true;
         self.inbox.news.notify_all();
-        if let Some(thread) = self.thread.take() {
+        // The loop itself may drop it, with the last job: it sees that it has to stop.
+        let own = |thread: &JoinHandle<()>| thread.thread().id() == thread::current().id();
+        if let Some(thread) = self.thread.take().filter(|thread| !own(thread)) {
             // A loop catches its panics, so it ends normally.
             let _ = thread.join();
         }

@@ -24,7 +24,7 @@ fn engine(context: usize) -> Engine {
 }
 
 fn engine_in(precision: Precision, context: usize) -> Engine {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/bard.gguf");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/assets/bard.gguf");
     let checkpoint = Checkpoint::open(&path).unwrap();
     let options = Options {
         threads: Some(1),

@@ -2,8 +2,16 @@
 
 mod event;
 mod failure;
+mod guide;
+pub mod models;
+pub mod prepare;
 pub mod request;
+mod service;
 
 pub use event::{Event, Finish, Outcome, Piece, Started, Timing, Token};
 pub use failure::Failure;
 pub use request::Request;
+pub use service::{Generation, Service};
+
+#[cfg(test)]
+mod tests;

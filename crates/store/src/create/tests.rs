@@ -64,7 +64,7 @@ fn a_model_from_a_file() {
 #[test]
 fn a_real_model() {
     let bench = Bench::new();
-    let bard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/bard.gguf");
+    let bard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/assets/bard.gguf");
     let entry = bench
         .create("bard", &format!("FROM {}", bard.display()))
         .unwrap();

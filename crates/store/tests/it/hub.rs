@@ -5,7 +5,7 @@ use hearth_store::{Entry, Kind, Name, Remote, Result, Store};
 
 use crate::{assert_sound, remote, runtime, support::hub::Hub};
 
-const BARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/assets/bard.gguf");
+const BARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../server/assets/bard.gguf");
 
 fn pull(
     hub: &Hub,

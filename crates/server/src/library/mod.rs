@@ -3,41 +3,58 @@
 use std::{
     env,
     ffi::OsString,
-    future::Future,
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
 use hearth_format::{Bytes, Checkpoint};
 use hearth_store::{
-    Entry, Event, Name, Package, Presence, Remote, Running, Store,
+    Entry, Name, Package, Presence, Remote, Running, Store,
     config::{Settings, home},
     origins::{Files, Found, FoundListing, Origins},
 };
 
-use crate::{input::Interrupted, progress::Progress};
+mod error;
+mod parameters;
+mod voice;
+
+pub use error::{Error, Result};
+pub use parameters::{Parameters, first_messages};
+pub(crate) use voice::special_tokens;
+pub use voice::{Voice, encode, template_source};
+
+/// The built-in model, a Llama of 5.77 million parameters trained on Shakespeare.
+static BARD: &[u8] = include_bytes!("../../assets/bard.gguf");
+
+/// What the built-in model is called.
+pub const BUILT_IN: &str = "bard";
 
 /// The store with the settings that it was opened by.
-pub(crate) struct Library {
+#[derive(Clone)]
+pub struct Library {
+    /// The store.
     pub store: Store,
+    /// Its settings.
     pub settings: Settings,
 }
 
 /// A variable of this process.
-pub(crate) fn environment(name: &str) -> Option<OsString> {
+pub fn environment(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
 impl Library {
     /// Opens the store that settings and environment name.
-    pub(crate) fn open() -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the settings cannot be read or name no folder.
+    pub fn open() -> Result<Self> {
         let settings = Settings::read(&environment)?;
         let store = Store::new(settings.root(&environment)?);
         Ok(Self { store, settings })
     }
 
     /// How registries are asked.
-    pub(crate) fn remote(&self, insecure: bool) -> Remote {
+    pub fn remote(&self, insecure: bool) -> Remote {
         Remote {
             insecure,
             ..Remote::new(self.settings.clone())
@@ -45,7 +62,7 @@ impl Library {
     }
 
     /// What other programs keep.
-    pub(crate) fn others(&self) -> FoundListing {
+    pub fn others(&self) -> FoundListing {
         let home = home(&environment).unwrap_or_default();
         Origins::standard(&environment, &home, &self.settings.folders)
             .except(self.store.layout().root())
@@ -53,7 +70,10 @@ impl Library {
     }
 
     /// The model of a name: the store's, else another program's.
-    pub(crate) fn find(&self, name: &Name) -> Result<Option<Located>> {
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn find(&self, name: &Name) -> Result<Option<Located>> {
         if let Some(entry) = self.store.find(name)? {
             return Located::stored(self.store.clone(), entry).map(Some);
         }
@@ -61,17 +81,23 @@ impl Library {
         others.find(name).map(Located::found).transpose()
     }
 
-    /// Fetches a model, showing how far it is.
-    pub(crate) fn pull(&self, name: &Name, remote: &Remote, progress: &Progress) -> Result<Entry> {
-        let watch = |event: Event| progress.event(&event);
-        let pulled = block_on(self.store.pull(name, None, remote, &environment, &watch));
-        progress.finish();
-        pulled
+    /// The model of a name that a client wrote, or the built-in one. Never a path: a client must not learn what files
+    /// there are.
+    ///
+    /// # Errors
+    /// When it is no name, or the model is there and cannot be read.
+    pub fn find_by_text(&self, name: &str) -> Result<Option<Located>> {
+        if let Some(found) = self.find(&Name::parse_source(name)?)? {
+            return Ok(Some(found));
+        }
+        let own = name.strip_suffix(":latest").unwrap_or(name) == BUILT_IN;
+        Ok(own.then(Located::bard))
     }
 }
 
 /// A model that was found, with what it brings besides weights.
-pub(crate) struct Located {
+#[derive(Clone)]
+pub struct Located {
     /// What to call it.
     pub title: String,
     /// Where its weights are.
@@ -83,10 +109,15 @@ pub(crate) struct Located {
 }
 
 /// Where weights are.
-pub(crate) enum Weights {
+#[derive(Clone)]
+pub enum Weights {
+    /// In this program.
     BuiltIn(&'static [u8]),
+    /// In a store, ours or another program's.
     Stored(Store, Box<Entry>),
+    /// The parts of a split GGUF.
     Parts(Vec<PathBuf>),
+    /// A file or directory.
     Path(PathBuf),
 }
 
@@ -118,18 +149,38 @@ impl Located {
         }
     }
 
-    /// A model inside this program.
-    pub(crate) fn built_in(bytes: &'static [u8], name: &str) -> Self {
+    /// The model inside this program.
+    pub fn bard() -> Self {
         Self {
-            running: Running::new(name.to_owned(), "run"),
-            title: name.to_owned(),
-            weights: Weights::BuiltIn(bytes),
+            running: Running::new(BUILT_IN.to_owned(), "run"),
+            title: BUILT_IN.to_owned(),
+            weights: Weights::BuiltIn(BARD),
             package: None,
         }
     }
 
+    /// Two that have the same weights have the same key.
+    pub fn key(&self) -> String {
+        match &self.weights {
+            Weights::BuiltIn(_) => BUILT_IN.to_owned(),
+            Weights::Stored(store, entry) => {
+                let models = self.package.iter().flat_map(|package| &package.models);
+                let files: Vec<_> = models.map(|path| path.display().to_string()).collect();
+                match files.is_empty() {
+                    true => format!("{} in {}", entry.name, store.layout().root().display()),
+                    false => files.join(" "),
+                }
+            }
+            Weights::Parts(parts) => parts
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+            Weights::Path(path) => path.display().to_string(),
+        }
+    }
+
     /// A file or a directory.
-    pub(crate) fn path(path: &Path) -> Self {
+    pub fn path(path: &Path) -> Self {
         let title = path.display().to_string();
         Self {
             running: Running::new(title.clone(), "run"),
@@ -139,8 +190,26 @@ impl Located {
         }
     }
 
+    /// Bytes of the weights' files, as far as they can be seen.
+    pub fn size(&self) -> usize {
+        let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len()) as usize;
+        match &self.weights {
+            Weights::BuiltIn(bytes) => bytes.len(),
+            Weights::Stored(_, entry) => entry
+                .manifest
+                .contents()
+                .map(|layer| layer.size as usize)
+                .sum(),
+            Weights::Parts(parts) => parts.iter().map(length).sum(),
+            Weights::Path(path) => length(path),
+        }
+    }
+
     /// Opens the weights.
-    pub(crate) fn open(&self) -> Result<Checkpoint> {
+    ///
+    /// # Errors
+    /// When they are no checkpoint.
+    pub fn open(&self) -> Result<Checkpoint> {
         Ok(match &self.weights {
             Weights::BuiltIn(bytes) => {
                 Checkpoint::from_gguf_bytes(Bytes::new(*bytes), &self.title)?
@@ -153,23 +222,13 @@ impl Located {
 
     /// Says that the model is loaded, so that nobody prunes what it maps. Where there is no store, or it cannot be
     /// written, nothing is said and nothing is held up.
-    pub(crate) fn announce(&self, context: usize, size: u64) -> Option<Presence> {
+    pub fn announce(&self, context: usize, size: u64, command: &str) -> Option<Presence> {
         let running = Running {
             context: context as u64,
             size,
+            command: command.to_owned(),
             ..self.running.clone()
         };
         Library::open().ok()?.store.announce(&running).ok()
     }
-}
-
-/// Runs what talks to the network, until Ctrl-C.
-pub(crate) fn block_on<T>(work: impl Future<Output = hearth_store::Result<T>>) -> Result<T> {
-    hearth_store::until_interrupted(work).map_err(|error| match error {
-        hearth_store::Error::Cancelled => {
-            eprintln!("{}", hearth_store::Error::Cancelled);
-            Interrupted.into()
-        }
-        other => other.into(),
-    })
 }

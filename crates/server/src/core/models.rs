@@ -1,0 +1,496 @@
+//! The models that are loaded: within a budget of memory, for as long as somebody wants them.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use hearth_compute::Precision;
+use hearth_engine::fit::Guard;
+use hearth_engine::{
+    Engine, Options, available_memory, recommended, sampling::Settings, scheduler,
+};
+use hearth_store::Presence;
+use tokio::sync::Notify;
+
+use super::{
+    Failure,
+    request::{Defaults, KeepAlive, Load},
+};
+use crate::library::{Library, Located, Parameters, Voice};
+
+/// The limits of what is loaded.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long a model stays when its requests say nothing.
+    pub keep_alive: KeepAlive,
+    /// Models at a time; 0 is as many as fit into memory.
+    pub models: usize,
+    /// Bytes that all of them may take; none is what is free.
+    pub memory: Option<usize>,
+    /// Tokens that a sequence may have where neither the request nor the model says; none is what the model was made
+    /// for, as far as memory allows.
+    pub context: Option<usize>,
+    /// Threads that compute; none means one per core.
+    pub threads: Option<usize>,
+    /// How products are computed.
+    pub precision: Precision,
+    /// Texts that generate at a time; none is what memory allows.
+    pub parallel: Option<usize>,
+    /// Requests that wait for a place in a model.
+    pub queue: usize,
+    /// Load models even where they do not fit.
+    pub force: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            keep_alive: KeepAlive::For(Duration::from_secs(300)),
+            models: 0,
+            memory: None,
+            context: None,
+            threads: None,
+            precision: Precision::Fast,
+            parallel: None,
+            queue: 512,
+            force: false,
+        }
+    }
+}
+
+/// Most texts that generate at a time where nothing is asked: more gain nothing on a processor.
+const PARALLEL: usize = 64;
+
+/// A loaded model.
+pub struct Loaded {
+    /// What it was found as.
+    pub located: Located,
+    /// How it is spoken to.
+    pub voice: Voice,
+    /// What it sets by itself.
+    pub parameters: Parameters,
+    /// Its loop.
+    pub runner: scheduler::Runner,
+    /// When it was loaded.
+    pub since: SystemTime,
+    key: String,
+    settings: [Settings; 2],
+    use_: Mutex<Use>,
+    _presence: Option<Presence>,
+}
+
+#[derive(Debug)]
+struct Use {
+    /// Requests that have it.
+    leases: usize,
+    keep: KeepAlive,
+    idle_since: Instant,
+    /// It has to make room once nobody has it.
+    condemned: bool,
+}
+
+impl Loaded {
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        self.runner.engine()
+    }
+
+    /// What it is called.
+    pub fn title(&self) -> &str {
+        &self.located.title
+    }
+
+    /// Bytes of memory that it was predicted to take.
+    pub fn size(&self) -> usize {
+        self.engine().predicted().peak()
+    }
+
+    /// Sampler settings where a request says nothing.
+    pub fn settings(&self, defaults: Defaults) -> Settings {
+        let mut settings = self.settings[defaults as usize].clone();
+        self.parameters.apply(&mut settings);
+        settings
+    }
+
+    /// When it is unloaded if nobody asks for it; none is never, or not while somebody has it.
+    pub fn expires(&self) -> Option<Instant> {
+        let used = self.lock();
+        match used.keep {
+            _ if used.leases > 0 => None,
+            _ if used.condemned => Some(used.idle_since),
+            KeepAlive::For(time) => used.idle_since.checked_add(time),
+            KeepAlive::Forever => None,
+        }
+    }
+
+    /// How long it stays once nobody has it.
+    pub fn keep_alive(&self) -> KeepAlive {
+        self.lock().keep
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Use> {
+        self.use_.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to use a loaded model: it stays as long as this is held.
+pub struct Lease {
+    model: Arc<Loaded>,
+    changed: Arc<Notify>,
+}
+
+impl std::ops::Deref for Lease {
+    type Target = Loaded;
+
+    fn deref(&self) -> &Loaded {
+        &self.model
+    }
+}
+
+impl Clone for Lease {
+    fn clone(&self) -> Self {
+        self.model.lock().leases += 1;
+        Self {
+            model: Arc::clone(&self.model),
+            changed: Arc::clone(&self.changed),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut used = self.model.lock();
+        used.leases -= 1;
+        used.idle_since = Instant::now();
+        drop(used);
+        self.changed.notify_waiters();
+    }
+}
+
+/// All loaded models.
+pub struct Models {
+    library: Library,
+    config: Config,
+    loaded: Mutex<Vec<Arc<Loaded>>>,
+    /// Loads happen one at a time, in order.
+    loading: tokio::sync::Mutex<()>,
+    waiting: AtomicUsize,
+    changed: Arc<Notify>,
+}
+
+impl Models {
+    /// None yet.
+    pub fn new(library: Library, config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            library,
+            config,
+            loaded: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            changed: Arc::default(),
+        })
+    }
+
+    /// Where models come from.
+    pub fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// The loaded ones, in the order of their loading.
+    pub fn loaded(&self) -> Vec<Arc<Loaded>> {
+        self.list().clone()
+    }
+
+    /// Requests that wait for a model to be loaded.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The model of a name, without loading it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn find(&self, name: &str) -> Result<Located, Failure> {
+        let (library, text) = (self.library.clone(), name.to_owned());
+        let found = blocking(move || library.find_by_text(&text)).await?;
+        match found {
+            Ok(Some(located)) => Ok(located),
+            Ok(None) => Err(Failure::UnknownModel(name.to_owned())),
+            Err(crate::library::Error::Name(_)) => Err(Failure::UnknownModel(name.to_owned())),
+            Err(error) => Err(Failure::Load(without_paths(&error))),
+        }
+    }
+
+    /// A model, loaded if it is not.
+    ///
+    /// # Errors
+    /// When there is none, it does not fit or cannot be read, or too many wait already.
+    pub async fn acquire(self: &Arc<Self>, name: &str, load: &Load) -> Result<Lease, Failure> {
+        let located = self.find(name).await?;
+        let key = located.key();
+        if let Some(lease) = self.lease(&key, load) {
+            return Ok(lease);
+        }
+        let _waits = self.wait()?;
+        let _turn = self.loading.lock().await;
+        if let Some(lease) = self.lease(&key, load) {
+            return Ok(lease);
+        }
+        self.make_room(&key, &located).await?;
+        let (models, load) = (Arc::clone(self), load.clone());
+        let loaded = blocking(move || models.load(key, located, &load)).await??;
+        let lease = Lease {
+            model: Arc::new(loaded),
+            changed: Arc::clone(&self.changed),
+        };
+        self.list().push(Arc::clone(&lease.model));
+        self.changed.notify_waiters();
+        Ok(lease)
+    }
+
+    /// Unloads a model as soon as nobody has it. Says if it was loaded.
+    pub async fn unload(&self, name: &str) -> Result<bool, Failure> {
+        let key = self.find(name).await?.key();
+        let found = self.list().iter().find(|model| model.key == key).cloned();
+        let loaded = found.is_some();
+        if let Some(model) = found {
+            model.lock().condemned = true;
+        }
+        self.changed.notify_waiters();
+        Ok(loaded)
+    }
+
+    /// Unloads what nobody wants any more, until the end.
+    pub async fn reap(self: Arc<Self>) {
+        loop {
+            let changed = self.changed.notified();
+            self.unload_expired().await;
+            let next = self.list().iter().filter_map(|model| model.expires()).min();
+            match next {
+                None => changed.await,
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at.into(), changed).await;
+                }
+            }
+        }
+    }
+
+    /// Ends every request and unloads everything.
+    pub async fn shut_down(&self) {
+        let all = std::mem::take(&mut *self.list());
+        let _ = blocking(move || drop(all)).await;
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Loaded>>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) -> Result<Waits<'_>, Failure> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.config.queue {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Failure::Busy {
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        Ok(Waits(&self.waiting))
+    }
+
+    /// A loaded model, if its context is as large as is asked for.
+    fn lease(&self, key: &str, load: &Load) -> Option<Lease> {
+        let list = self.list();
+        let model = list.iter().find(|model| model.key == key)?;
+        let most = model.engine().model().spec().context.max(1);
+        if load
+            .context
+            .is_some_and(|asked| asked.min(most) > model.engine().context())
+        {
+            return None;
+        }
+        let mut used = model.lock();
+        if used.condemned && used.leases == 0 {
+            return None;
+        }
+        used.leases += 1;
+        used.condemned = false;
+        if let Some(keep) = load.keep_alive {
+            used.keep = keep;
+        }
+        drop(used);
+        Some(Lease {
+            model: Arc::clone(model),
+            changed: Arc::clone(&self.changed),
+        })
+    }
+
+    async fn unload_expired(&self) {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        self.list().retain(|model| {
+            let expired = model.expires().is_some_and(|at| at <= now);
+            if expired {
+                gone.push(Arc::clone(model));
+            }
+            !expired
+        });
+        if !gone.is_empty() {
+            // Waits for the loop to end, and frees what it had.
+            let _ = blocking(move || drop(gone)).await;
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Unloads models until there is room for one more: an older load of the same, then those that would go first
+    /// anyway. Those that somebody has are waited for.
+    async fn make_room(&self, key: &str, located: &Located) -> Result<(), Failure> {
+        let weights = located.size();
+        loop {
+            let changed = self.changed.notified();
+            self.unload_expired().await;
+            let victim = {
+                let list = self.list();
+                let used: usize = list.iter().map(|model| model.size()).sum();
+                let room = self
+                    .config
+                    .memory
+                    .unwrap_or_else(|| used + available_memory().unwrap_or(usize::MAX));
+                let full = (self.config.models > 0 && list.len() >= self.config.models)
+                    || used.saturating_add(weights) > room;
+                let same = list.iter().find(|model| model.key == key);
+                let first = || list.iter().min_by_key(|model| lifetime(model));
+                same.or_else(|| full.then(first).flatten()).cloned()
+            };
+            let Some(victim) = victim else {
+                return Ok(());
+            };
+            victim.lock().condemned = true;
+            if victim.lock().leases > 0 {
+                changed.await;
+            }
+        }
+    }
+
+    fn load(&self, key: String, located: Located, load: &Load) -> Result<Loaded, Failure> {
+        let refused = |error: &dyn std::fmt::Display| Failure::Load(without_paths(error));
+        let checkpoint = located.open().map_err(|e| refused(&e))?;
+        let package = located.package.as_ref();
+        let parameters = package
+            .map(Parameters::of)
+            .transpose()
+            .map_err(|e| refused(&e))?
+            .unwrap_or_default();
+        let threads = load
+            .threads
+            .or(parameters.threads.map(usize::from))
+            .or(self.config.threads);
+        let options = Options {
+            threads,
+            context: load.context.or(parameters.context).or(self.config.context),
+            precision: self.config.precision,
+            guard: if self.config.force {
+                Guard::Force
+            } else {
+                Guard::Refuse
+            },
+        };
+        let engine = Engine::load(&checkpoint, options).map_err(|e| refused(&e))?;
+        let voice = Voice::of(&engine, &checkpoint, package).map_err(|e| refused(&e))?;
+        let presence =
+            located.announce(engine.context(), engine.predicted().peak() as u64, "serve");
+        let settings = [Defaults::Ollama, Defaults::LlamaServer]
+            .map(|kind| recommended(&checkpoint, base(kind)));
+        let config = self.scheduler(&engine);
+        let runner = scheduler::Runner::start(Arc::new(engine), config).map_err(|e| refused(&e))?;
+        Ok(Loaded {
+            located,
+            voice,
+            parameters,
+            runner,
+            since: SystemTime::now(),
+            key,
+            settings,
+            use_: Mutex::new(Use {
+                leases: 1,
+                keep: load.keep_alive.unwrap_or(self.config.keep_alive),
+                idle_since: Instant::now(),
+                condemned: false,
+            }),
+            _presence: presence,
+        })
+    }
+
+    /// Half of the memory that is free is for keys and values, and never less than one context needs.
+    fn scheduler(&self, engine: &Engine) -> scheduler::Config {
+        let one = engine.model().state_bytes(engine.context());
+        let free = self
+            .config
+            .memory
+            .or_else(available_memory)
+            .unwrap_or(usize::MAX);
+        let cache_bytes = (free / 2).max(one);
+        let page = engine.model().state_bytes(256).max(1);
+        scheduler::Config {
+            // A text of 256 tokens each has to fit, so that places are not taken away all the time.
+            parallel: self
+                .config
+                .parallel
+                .unwrap_or((cache_bytes / page).clamp(1, PARALLEL)),
+            queue: self.config.queue,
+            cache_bytes,
+        }
+    }
+}
+
+/// Counts somebody who waits.
+struct Waits<'m>(&'m AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Those with the shortest time to live go first, those that nobody has before the others.
+fn lifetime(model: &Loaded) -> (bool, Duration, Instant) {
+    let used = model.lock();
+    let keep = match used.keep {
+        KeepAlive::For(time) => time,
+        KeepAlive::Forever => Duration::MAX,
+    };
+    (used.leases > 0, keep, used.idle_since)
+}
+
+/// What holds where nobody says anything.
+fn base(defaults: Defaults) -> Settings {
+    match defaults {
+        Defaults::LlamaServer => Settings::default(),
+        Defaults::Ollama => Settings {
+            top_p: 0.9,
+            min_p: 0.0,
+            ..Settings::default()
+        },
+    }
+}
+
+/// The text of an error without the places that it names: clients must not learn them.
+fn without_paths(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let is_path =
+        |word: &str| word.contains('/') && word.starts_with(['/', '~', '.', '\'', '"', '(']);
+    let words = text
+        .split(' ')
+        .map(|word| if is_path(word) { "(file)" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Runs what blocks off the event loop.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::Internal("the work for this request broke down".to_owned()))
+}
