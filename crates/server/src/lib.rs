@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod core;
+pub mod dialects;
 pub mod edge;
 pub mod library;
