@@ -33,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Chat with a model, or let it answer one prompt; fetches a model that is not here yet
     Run(Box<commands::run::Arguments>),
+    /// Serve models to programs that speak Ollama's, OpenAI's, Anthropic's or llama-server's protocol
+    Serve(Box<commands::serve::Arguments>),
     /// Fetch models from a registry or the Hugging Face hub
     Pull(commands::pull::Arguments),
     /// Send a model to a registry
@@ -81,6 +83,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Pull(arguments) => commands::pull::run(&arguments),
         Command::Push(arguments) => commands::push::run(&arguments),
         Command::List(arguments) => commands::list::run(&arguments),

@@ -1,6 +1,9 @@
 //! A model with its vocabulary, ready to run.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hearth_compute::{Cpu, Isa, Precision};
 use hearth_format::Checkpoint;
@@ -36,7 +39,7 @@ impl Options {
 /// A loaded model.
 pub struct Engine {
     pub(crate) model: Model<Cpu>,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     predicted: Memory,
     load_time: Duration,
 }
@@ -65,7 +68,7 @@ impl Engine {
         )?;
         Ok(Self {
             model,
-            tokenizer,
+            tokenizer: Arc::new(tokenizer),
             predicted,
             load_time: start.elapsed(),
         })
@@ -79,6 +82,11 @@ impl Engine {
     /// Its vocabulary.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// The same, to keep.
+    pub fn shared_tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
     }
 
     /// Tokens that a sequence may have.

@@ -1,10 +1,19 @@
-//! Grammars for answers and calls.
+//! What the tokens of an answer have to be: a form for all of it, calls that keep to their schemas, thoughts that end.
+
+use std::{collections::VecDeque, sync::Arc};
 
 use hearth_engine::Guide;
+use hearth_grammar::{Grammar, Mask, Matcher};
+use hearth_tokenizer::{EncodeOptions, Tokenizer};
 
-use super::{Failure, Request, models::Loaded, prepare::Prepared};
+use super::{
+    Failure, Request,
+    models::Loaded,
+    prepare::{Prepared, Reading, tokens},
+    request::{Format, Input},
+};
 
-/// What the tokens of an answer have to be.
+/// What is required of an answer; none where it is free.
 ///
 /// # Errors
 /// When a schema or grammar cannot be used, with the reason.
@@ -13,9 +22,296 @@ pub(super) fn guide(
     request: &Request,
     prepared: &Prepared,
 ) -> Result<Option<Box<dyn Guide>>, Failure> {
-    let _ = (model, prepared);
-    match request.format {
-        None => Ok(None),
-        Some(_) => Err(Failure::invalid("format", "no grammar")),
+    let form = form(model, request, prepared.reading.as_ref())?;
+    let thoughts = thoughts(model, request, prepared);
+    let budget = thoughts.as_ref().is_some_and(|thoughts| thoughts.budget.is_some());
+    if form.is_none() && !budget {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(Course::new(model.shared_tokenizer(), form, thoughts))))
+}
+
+/// A form that holds from a place on.
+struct Form {
+    matcher: Matcher,
+    /// It holds behind one of these texts; where there are none, from the beginning.
+    triggers: Vec<String>,
+    /// Nothing comes after it.
+    ends_turn: bool,
+}
+
+fn form(model: &Loaded, request: &Request, reading: Option<&Reading>) -> Result<Option<Form>, Failure> {
+    let refused = |field: &str, e: hearth_grammar::Error| Failure::invalid(field, e.to_string());
+    let calls = reading.filter(|reading| !reading.tools.is_empty());
+    let forced = |reading: &&Reading| reading.choice != Some(hearth_chat::output::Choice::Auto);
+    // A call that has to come goes before the form of an answer; one that may come goes after it.
+    let calls = calls.filter(|reading| request.format.is_none() || forced(reading));
+    if let Some(reading) = calls
+        && let Some(choice) = &reading.choice
+    {
+        let tokenizer = model.engine().tokenizer();
+        let special = |text: &str| tokenizer.token_to_id(text);
+        let grammar = reading.format.call_grammar(&reading.tools, choice, reading.parallel, &special);
+        return grammar
+            .map(|grammar| {
+                let vocabulary = model.vocabulary()?;
+                let matcher = vocabulary.matcher(&Grammar::Lark(grammar.lark)).map_err(|e| refused("tools", e))?;
+                let (triggers, ends_turn) = (grammar.triggers, grammar.ends_turn);
+                Ok(Form { matcher, triggers, ends_turn })
+            })
+            .transpose();
+    }
+    let Some(format) = &request.format else {
+        return Ok(None);
+    };
+    let grammar = match format.clone() {
+        Format::Json => Grammar::Json,
+        Format::Schema(schema) => Grammar::Schema(schema),
+        Format::Regex(text) => Grammar::Regex(text),
+        Format::Gbnf(text) => Grammar::Gbnf(text),
+        Format::Lark(text) => Grammar::Lark(text),
+    };
+    let matcher = model.vocabulary()?.matcher(&grammar).map_err(|e| refused("format", e))?;
+    Ok(Some(Form { matcher, triggers: Vec::new(), ends_turn: true }))
+}
+
+/// How thoughts begin and end.
+struct Thoughts {
+    /// The token that begins them, where it is one.
+    open: Option<u32>,
+    /// They have begun already.
+    begun: bool,
+    ends: Vec<String>,
+    /// Tokens that they may have.
+    budget: Option<usize>,
+    /// What is written when they have had them.
+    close: Vec<u32>,
+}
+
+fn thoughts(model: &Loaded, request: &Request, prepared: &Prepared) -> Option<Thoughts> {
+    let Input::Chat(chat) = &request.input else {
+        return None;
+    };
+    let format = &prepared.reading.as_ref()?.format;
+    let (starts, ends) = (format.reasoning_starts(), format.reasoning_ends());
+    if ends.is_empty() || !model.voice.capabilities.thinking {
+        return None;
+    }
+    let tokenizer = model.engine().tokenizer();
+    let written = prepared.prompt.trim_end();
+    Some(Thoughts {
+        open: starts.iter().find_map(|start| tokenizer.token_to_id(start)),
+        begun: starts.iter().any(|start| written.ends_with(start.as_str())),
+        close: tokens(tokenizer, ends.first()?),
+        ends,
+        budget: chat.reasoning_budget,
+    })
+}
+
+/// Where an answer is.
+enum Place {
+    /// Before its first token.
+    Start,
+    /// In thoughts that may have so many more tokens.
+    Thinking(Option<usize>),
+    /// In free text that a trigger may end.
+    Watching,
+    /// In the form.
+    Inside,
+    /// Where nothing is required any more.
+    Free,
+}
+
+/// The course of an answer.
+struct Course {
+    tokenizer: Arc<Tokenizer>,
+    form: Option<Form>,
+    thoughts: Option<Thoughts>,
+    place: Place,
+    /// The form under way.
+    matcher: Option<Matcher>,
+    mask: Option<Result<Mask, String>>,
+    /// Tokens that come whatever the model likes.
+    forced: VecDeque<u32>,
+    /// The end of the text so far, as long as the longest text that is looked for.
+    tail: Vec<u8>,
+}
+
+impl Course {
+    fn new(tokenizer: Arc<Tokenizer>, form: Option<Form>, thoughts: Option<Thoughts>) -> Self {
+        let mut course = Self {
+            tokenizer,
+            form,
+            thoughts,
+            place: Place::Start,
+            matcher: None,
+            mask: None,
+            forced: VecDeque::new(),
+            tail: Vec::new(),
+        };
+        match &course.thoughts {
+            Some(thoughts) if thoughts.begun => course.think(),
+            Some(thoughts) if thoughts.open.is_some() => course.matcher = course.fresh(),
+            _ => course.answer(),
+        }
+        course
+    }
+
+    /// A matcher at the beginning of a form that holds from the first token.
+    fn fresh(&self) -> Option<Matcher> {
+        let form = self.form.as_ref().filter(|form| form.triggers.is_empty());
+        form.map(|form| form.matcher.fork())
+    }
+
+    fn think(&mut self) {
+        let budget = self.thoughts.as_ref().and_then(|thoughts| thoughts.budget);
+        self.place = Place::Thinking(budget);
+        self.matcher = None;
+        self.tail.clear();
+        self.spend(0);
+    }
+
+    /// Behind the thoughts.
+    fn answer(&mut self) {
+        self.tail.clear();
+        self.matcher = self.fresh();
+        self.place = match (&self.form, &self.matcher) {
+            (None, _) => Place::Free,
+            (Some(_), Some(_)) => Place::Inside,
+            (Some(_), None) => Place::Watching,
+        };
+    }
+
+    /// Counts tokens of thoughts; those that are over are ended.
+    fn spend(&mut self, tokens: usize) {
+        if let (Place::Thinking(Some(left)), Some(thoughts)) = (&mut self.place, &self.thoughts) {
+            *left = left.saturating_sub(tokens);
+            if *left == 0 && self.forced.is_empty() {
+                self.forced = thoughts.close.iter().copied().collect();
+            }
+        }
+    }
+
+    /// The text behind the first of `marks` that the tail has come to hold.
+    fn behind(&mut self, id: u32, marks: &[String]) -> Option<Vec<u8>> {
+        self.tail.extend_from_slice(self.tokenizer.token_bytes(id));
+        let places = marks.iter().filter_map(|mark| {
+            let mark = mark.as_bytes();
+            let at = self.tail.windows(mark.len().max(1)).position(|part| part == mark)?;
+            Some(at + mark.len())
+        });
+        let found = places.min().map(|end| self.tail.split_off(end));
+        let longest = marks.iter().map(String::len).max().unwrap_or(0);
+        let spare = self.tail.len().saturating_sub(longest);
+        self.tail.drain(..spare);
+        found
+    }
+
+    /// Goes on behind thoughts or a trigger with text that came in the same token.
+    fn resume(&mut self, rest: &[u8]) -> Result<(), String> {
+        let options = EncodeOptions { add_special: false, parse_special: true };
+        let ids = self.tokenizer.encode_bytes(rest, options);
+        ids.into_iter().try_for_each(|id| self.step(id))
+    }
+
+    fn step(&mut self, id: u32) -> Result<(), String> {
+        match self.place {
+            Place::Free => Ok(()),
+            Place::Start => {
+                let opens = self.thoughts.as_ref().and_then(|thoughts| thoughts.open) == Some(id);
+                if opens {
+                    self.think();
+                    return Ok(());
+                }
+                self.answer();
+                self.step(id)
+            }
+            Place::Thinking(_) => {
+                self.spend(1);
+                let marks = self.thoughts.as_ref().map(|thoughts| thoughts.ends.clone()).unwrap_or_default();
+                match self.behind(id, &marks) {
+                    None => Ok(()),
+                    Some(rest) => {
+                        self.forced.clear();
+                        self.answer();
+                        // The blank that models put behind their thoughts is not part of the answer's form.
+                        let rest = rest.trim_ascii_start().to_vec();
+                        self.resume(&rest)
+                    }
+                }
+            }
+            Place::Watching => {
+                let marks = self.form.as_ref().map(|form| form.triggers.clone()).unwrap_or_default();
+                match self.behind(id, &marks) {
+                    None => Ok(()),
+                    Some(rest) => {
+                        self.tail.clear();
+                        self.matcher = self.form.as_ref().map(|form| form.matcher.fork());
+                        self.place = Place::Inside;
+                        // Free text that began a call otherwise than its form: it stays text.
+                        if self.resume(&rest).is_err() {
+                            self.matcher = None;
+                            self.place = Place::Watching;
+                        }
+                        Ok(())
+                    }
+                }
+            }
+            Place::Inside => self.within(id),
+        }
+    }
+
+    fn within(&mut self, id: u32) -> Result<(), String> {
+        let Some(matcher) = &mut self.matcher else {
+            return Ok(());
+        };
+        if matcher.must_end() && self.tokenizer.is_end(id) {
+            return Ok(());
+        }
+        matcher.accept(id).map_err(|e| e.to_string())?;
+        let ends_turn = self.form.as_ref().is_some_and(|form| form.ends_turn);
+        if matcher.must_end() && !ends_turn {
+            self.matcher = None;
+            self.place = Place::Watching;
+            self.tail.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Guide for Course {
+    fn prepare(&mut self) {
+        let mask = self.matcher.as_mut().map(|matcher| matcher.mask().map_err(|e| e.to_string()));
+        self.mask = mask;
+    }
+
+    fn restrict(&mut self, logits: &mut [f32]) -> Result<(), String> {
+        if let Some(&next) = self.forced.front() {
+            let keep = logits.get(next as usize).copied().unwrap_or_default();
+            logits.fill(f32::NEG_INFINITY);
+            if let Some(logit) = logits.get_mut(next as usize) {
+                *logit = keep.max(f32::MIN);
+            }
+            return Ok(());
+        }
+        if self.matcher.is_some() && self.mask.is_none() {
+            self.prepare();
+        }
+        let open = self.thoughts.as_ref().and_then(|thoughts| thoughts.open);
+        let open = open.filter(|_| matches!(self.place, Place::Start));
+        let kept = open.and_then(|open| Some((open as usize, *logits.get(open as usize)?)));
+        if let Some(mask) = self.mask.take() {
+            mask?.apply(logits);
+        }
+        if let Some((open, logit)) = kept {
+            logits[open] = logit;
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, id: u32) -> Result<(), String> {
+        self.mask = None;
+        self.forced.pop_front();
+        self.step(id)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -13,7 +13,9 @@ use hearth_engine::fit::Guard;
 use hearth_engine::{
     Engine, Options, available_memory, recommended, sampling::Settings, scheduler,
 };
+use hearth_grammar::Vocabulary;
 use hearth_store::Presence;
+use hearth_tokenizer::Tokenizer;
 use tokio::sync::Notify;
 
 use super::{
@@ -79,6 +81,7 @@ pub struct Loaded {
     pub since: SystemTime,
     key: String,
     settings: [Settings; 2],
+    vocabulary: OnceLock<Result<Vocabulary, String>>,
     use_: Mutex<Use>,
     _presence: Option<Presence>,
 }
@@ -97,6 +100,23 @@ impl Loaded {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         self.runner.engine()
+    }
+
+    /// Its vocabulary, to keep.
+    pub fn shared_tokenizer(&self) -> Arc<Tokenizer> {
+        self.engine().shared_tokenizer()
+    }
+
+    /// Its vocabulary as grammars see it, made when it is first needed.
+    ///
+    /// # Errors
+    /// When no grammar can be kept with this vocabulary.
+    pub fn vocabulary(&self) -> Result<&Vocabulary, Failure> {
+        let made = self.vocabulary.get_or_init(|| {
+            let rows = self.engine().tokenizer().vocab_len();
+            Vocabulary::new(self.shared_tokenizer(), rows).map_err(|e| e.to_string())
+        });
+        made.as_ref().map_err(|e| Failure::Internal(e.clone()))
     }
 
     /// What it is called.
@@ -412,6 +432,7 @@ impl Models {
             since: SystemTime::now(),
             key,
             settings,
+            vocabulary: OnceLock::new(),
             use_: Mutex::new(Use {
                 leases: 1,
                 keep: load.keep_alive.unwrap_or(self.config.keep_alive),

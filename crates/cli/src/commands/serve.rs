@@ -1,0 +1,186 @@
+//! `hearth serve`: the server.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use hearth_compute::Precision;
+use hearth_server::{
+    core::{
+        Service,
+        models::{self, Models},
+        request::KeepAlive,
+    },
+    edge::{self, Address, Server},
+    library::{Library, environment},
+    logs,
+    metrics::Metrics,
+    routes::{App, router},
+    usage::Usage,
+};
+
+/// What `hearth serve` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Programs that know Ollama find it at once: same port, same routes. Others are given a base address:
+  OpenAI         http://127.0.0.1:11434/v1
+  Anthropic      http://127.0.0.1:11434
+  llama-server   http://127.0.0.1:11434
+
+Examples:
+  hearth serve                               on 127.0.0.1:11434, for this machine
+  hearth serve --listen 0.0.0.0:11434 --key-file keys.toml
+  hearth serve --listen 127.0.0.1:0          on any free port; the first line tells which
+  curl http://127.0.0.1:11434/api/chat -d '{\"model\": \"bard\", \"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}'")]
+pub(crate) struct Arguments {
+    /// Where to listen; may be repeated
+    #[arg(long, value_name = "ADDRESS", env = "HEARTH_HOST")]
+    listen: Vec<Address>,
+    /// Keys that clients must have, from a file
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<std::path::PathBuf>,
+    /// A web page's origin that may ask, beside those of this machine; may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// A name that this server is reached by; may be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// Certificates in PEM; with --tls-key
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<std::path::PathBuf>,
+    /// Their private key in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<std::path::PathBuf>,
+    /// Listen for other machines without a key: whoever reaches the address can use everything
+    #[arg(long)]
+    insecure: bool,
+    /// How long an unused model stays loaded: 5m, 90s, 0, or -1 for ever
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = keep_alive)]
+    keep_alive: KeepAlive,
+    /// Models loaded at a time, by default as many as fit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_models: usize,
+    /// Answers under way at a time in one model, by default as many as memory allows
+    #[arg(long, value_name = "N")]
+    parallel: Option<usize>,
+    /// Requests that wait for a place; more are told to come back
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    max_queue: usize,
+    /// Threads that compute, by default one per core
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Tokens that an answer and its prompt may have, where neither the request nor the model says
+    #[arg(long, value_name = "TOKENS", visible_alias = "context")]
+    ctx: Option<usize>,
+    /// Logs as JSON
+    #[arg(long)]
+    log_json: bool,
+}
+
+fn keep_alive(text: &str) -> Result<KeepAlive, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+    let value: f64 = number
+        .parse()
+        .map_err(|_| format!("'{text}' is no time: expected 300, 90s, 5m, 2h or -1"))?;
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("'{unit}' is no unit of time: expected ms, s, m or h")),
+    };
+    if value < 0.0 {
+        return Ok(KeepAlive::Forever);
+    }
+    Duration::try_from_secs_f64(value * seconds)
+        .map(KeepAlive::For)
+        .map_err(|_| format!("'{text}' is too long; -1 is for ever"))
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let format = if arguments.log_json {
+        logs::Format::Json
+    } else {
+        logs::Format::Text
+    };
+    logs::begin(format, &std::env::var("HEARTH_LOG").unwrap_or_else(|_| "info".to_owned()))?;
+    let library = Library::open()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the network cannot begin")?;
+    runtime.block_on(serve(arguments, library))
+}
+
+async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
+    let mut config = edge::Config {
+        key_file: arguments.key_file.clone(),
+        origins: arguments.origins.clone(),
+        hosts: arguments.hosts.clone(),
+        tls_certificate: arguments.tls_cert.clone(),
+        tls_key: arguments.tls_key.clone(),
+        insecure: arguments.insecure,
+        ..edge::Config::default()
+    };
+    if let Some(text) = environment("OLLAMA_ORIGINS").and_then(|text| text.into_string().ok()) {
+        let origins = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        config.origins.extend(origins.map(str::to_owned));
+    }
+    config.listen = match (arguments.listen.is_empty(), environment("OLLAMA_HOST")) {
+        (false, _) => arguments.listen.clone(),
+        (true, Some(text)) if !text.is_empty() => vec![text.to_string_lossy().parse().context("OLLAMA_HOST")?],
+        _ => vec!["127.0.0.1:11434".parse()?],
+    };
+    let metrics = Arc::new(Metrics::new());
+    let usage = Usage::open(&library.store.layout().root().join("usage")).map(Arc::new);
+    let usage = usage.inspect_err(|error| eprintln!("note: usage is not kept: {error}")).ok();
+    let server = Server::bind(config, Arc::clone(&metrics), usage.clone()).await?;
+    let models = Models::new(
+        library,
+        models::Config {
+            keep_alive: arguments.keep_alive,
+            models: arguments.max_models,
+            context: arguments.ctx,
+            threads: arguments.threads,
+            precision: Precision::Fast,
+            parallel: arguments.parallel,
+            queue: arguments.max_queue,
+            ..models::Config::default()
+        },
+    );
+    let reaper = tokio::spawn(Arc::clone(&models).reap());
+    for address in server.addresses() {
+        println!("listening on {address}");
+    }
+    let app = App {
+        service: Service::new(Arc::clone(&models)),
+    };
+    let routes = router(app).merge(edge::routes(metrics, usage.clone()));
+    server.run(routes, stopped()).await;
+    reaper.abort();
+    models.shut_down().await;
+    if let Some(usage) = usage {
+        usage.flush()?;
+    }
+    Ok(())
+}
+
+/// Ctrl-C, or the system's wish that this ends.
+async fn stopped() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = interrupt => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => drop(interrupt.await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupt.await);
+}

@@ -1,0 +1,106 @@
+//! The routes: each reads a body in its dialect's words, has the service answer, and tells it in the same words.
+
+mod anthropic;
+mod answer;
+mod llama_server;
+mod ollama;
+mod openai;
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
+    time::SystemTime,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::FromRequestParts,
+    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+    response::Response,
+};
+use serde_json::Value;
+
+use crate::{
+    core::{Failure, Service},
+    dialects::Stamp,
+    edge::{Account, Caller, serve::Peer},
+};
+
+/// What all routes share.
+#[derive(Clone)]
+pub struct App {
+    /// Answers.
+    pub service: Service,
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .merge(ollama::routes())
+        .merge(openai::routes())
+        .merge(anthropic::routes())
+        .merge(llama_server::routes())
+        .with_state(app)
+}
+
+/// Who asks, and where it is written down.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) caller: Caller,
+    pub(crate) account: Account,
+    address: Option<IpAddr>,
+}
+
+impl Asker {
+    /// The same for all requests of a key; without keys, of an address.
+    fn client(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match &self.caller.key {
+            Some(key) => key.hash(&mut hasher),
+            None => self.address.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let extensions = &parts.extensions;
+        Ok(Self {
+            caller: extensions.get().cloned().unwrap_or_default(),
+            account: extensions.get().cloned().unwrap_or_default(),
+            address: extensions.get::<Peer>().map(|peer| peer.0),
+        })
+    }
+}
+
+/// A stamp of now, with an id that no other answer has.
+fn stamp() -> Stamp {
+    use std::hash::{BuildHasher, RandomState};
+    let id: String = (0..2)
+        .map(|part: u8| format!("{:016x}", RandomState::new().hash_one(part)))
+        .collect();
+    Stamp::new(SystemTime::now(), &id[..24])
+}
+
+/// JSON with a status.
+fn json(status: u16, value: &Value) -> Response {
+    let mut response = Response::new(Body::from(value.to_string()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = axum::http::HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// A failure in a dialect's words, with the time to wait where there is one.
+fn refused(failure: &Failure, (status, body): (u16, Value)) -> Response {
+    let mut response = json(status, &body);
+    if let Failure::Busy { retry_after } = failure {
+        let seconds = retry_after.as_secs().max(1);
+        response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
