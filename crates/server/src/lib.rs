@@ -3,3 +3,6 @@
 
 pub mod core;
 pub mod edge;
+pub mod logs;
+pub mod metrics;
+pub mod usage;
