@@ -1,0 +1,290 @@
+//! The keywords of JSON Schema and what is done with each.
+
+use serde_json::{Number, Value};
+
+/// What a keyword holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keyword {
+    /// A schema.
+    Schema,
+    /// A list of schemas that combine or choose.
+    Choices,
+    /// A list of schemas, or (in old drafts) one.
+    Items,
+    /// Schemas by name.
+    Map,
+    /// A reference to a schema.
+    Reference,
+    /// A value that is passed on.
+    Value(Check),
+    /// Says nothing about the answer, or is read where it is needed.
+    Silent,
+}
+
+/// What a passed-on value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    Anything,
+    Values,
+    Types,
+    Names,
+    /// A count that may be left out where it is large.
+    AtMost,
+    AtLeast,
+    Number,
+    /// A number, or in draft 4 whether `minimum` is exclusive.
+    NumberOrFlag,
+    Positive,
+    Pattern,
+    Format,
+}
+
+/// Every keyword that is not reported as ignored.
+const KEYWORDS: &[(&str, Keyword)] = &[
+    ("properties", Keyword::Map),
+    ("patternProperties", Keyword::Map),
+    ("additionalProperties", Keyword::Schema),
+    ("items", Keyword::Items),
+    ("additionalItems", Keyword::Schema),
+    ("prefixItems", Keyword::Choices),
+    ("allOf", Keyword::Choices),
+    ("anyOf", Keyword::Choices),
+    ("oneOf", Keyword::Choices),
+    ("$ref", Keyword::Reference),
+    ("$recursiveRef", Keyword::Reference),
+    ("$dynamicRef", Keyword::Reference),
+    ("const", Keyword::Value(Check::Anything)),
+    ("enum", Keyword::Value(Check::Values)),
+    ("type", Keyword::Value(Check::Types)),
+    ("required", Keyword::Value(Check::Names)),
+    ("minProperties", Keyword::Value(Check::AtLeast)),
+    ("maxProperties", Keyword::Value(Check::AtMost)),
+    ("minItems", Keyword::Value(Check::AtLeast)),
+    ("maxItems", Keyword::Value(Check::AtMost)),
+    ("minLength", Keyword::Value(Check::AtLeast)),
+    ("maxLength", Keyword::Value(Check::AtMost)),
+    ("minimum", Keyword::Value(Check::Number)),
+    ("maximum", Keyword::Value(Check::Number)),
+    ("exclusiveMinimum", Keyword::Value(Check::NumberOrFlag)),
+    ("exclusiveMaximum", Keyword::Value(Check::NumberOrFlag)),
+    ("multipleOf", Keyword::Value(Check::Positive)),
+    ("pattern", Keyword::Value(Check::Pattern)),
+    ("format", Keyword::Value(Check::Format)),
+    ("$defs", Keyword::Silent),
+    ("definitions", Keyword::Silent),
+    ("$schema", Keyword::Silent),
+    ("$vocabulary", Keyword::Silent),
+    ("$id", Keyword::Silent),
+    ("id", Keyword::Silent),
+    ("$anchor", Keyword::Silent),
+    ("$dynamicAnchor", Keyword::Silent),
+    ("$recursiveAnchor", Keyword::Silent),
+    ("$comment", Keyword::Silent),
+    ("title", Keyword::Silent),
+    ("description", Keyword::Silent),
+    ("default", Keyword::Silent),
+    ("example", Keyword::Silent),
+    ("examples", Keyword::Silent),
+    ("deprecated", Keyword::Silent),
+    ("readOnly", Keyword::Silent),
+    ("writeOnly", Keyword::Silent),
+    ("contentMediaType", Keyword::Silent),
+    ("contentEncoding", Keyword::Silent),
+    ("contentSchema", Keyword::Silent),
+    ("nullable", Keyword::Silent),
+    ("discriminator", Keyword::Silent),
+    ("externalDocs", Keyword::Silent),
+    ("xml", Keyword::Silent),
+];
+
+const TYPES: &[&str] = &[
+    "object", "array", "string", "number", "integer", "boolean", "null",
+];
+
+/// The formats that the engine has expressions for.
+const FORMATS: &[&str] = &[
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+    "uri",
+];
+
+/// A longer bound is no bound: no answer is that long.
+const LARGEST_COUNT: u64 = 1_000_000;
+
+impl Keyword {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let found = KEYWORDS.iter().find(|(keyword, _)| *keyword == name);
+        found.map(|&(_, keyword)| keyword)
+    }
+}
+
+/// What becomes of a value.
+pub(super) enum Checked {
+    Kept(Value),
+    /// Left out, with the reason.
+    Ignored(String),
+    /// Left out; it would not change anything.
+    Dropped,
+    Wrong(String),
+}
+
+impl Check {
+    pub(super) fn apply(self, value: &Value) -> Checked {
+        let kept = |fits: bool, expected: &str| match fits {
+            true => Checked::Kept(value.clone()),
+            false => Checked::Wrong(format!("expected {expected}, found {}", brief(value))),
+        };
+        match self {
+            Self::Anything => Checked::Kept(value.clone()),
+            Self::Values => kept(
+                value.as_array().is_some_and(|list| !list.is_empty()),
+                "a list of at least one value",
+            ),
+            Self::Types => kept(are_types(value), &format!("one of {TYPES:?} or a list")),
+            Self::Names => kept(
+                value
+                    .as_array()
+                    .is_some_and(|list| list.iter().all(Value::is_string)),
+                "a list of names",
+            ),
+            Self::AtLeast | Self::AtMost => self.count(value),
+            Self::Number => kept(value.is_number(), "a number"),
+            Self::NumberOrFlag => kept(value.is_number() || value.is_boolean(), "a number"),
+            Self::Positive => kept(
+                value.as_f64().is_some_and(|number| number > 0.0),
+                "a number above 0",
+            ),
+            Self::Pattern => match value.as_str().map(check_pattern) {
+                None => kept(false, "a regular expression"),
+                Some(Ok(())) => Checked::Kept(value.clone()),
+                Some(Err(reason)) => Checked::Wrong(reason),
+            },
+            Self::Format => match value.as_str() {
+                None => kept(false, "the name of a format"),
+                Some(name) if FORMATS.contains(&name) => Checked::Kept(value.clone()),
+                Some(name) => Checked::Ignored(format!("format `{name}`")),
+            },
+        }
+    }
+
+    fn count(self, value: &Value) -> Checked {
+        let number = value.as_number().and_then(natural);
+        match (number, self) {
+            (None, _) => Checked::Wrong(format!(
+                "expected a whole number from 0, found {}",
+                brief(value)
+            )),
+            (Some(count), Self::AtMost) if count > LARGEST_COUNT => Checked::Dropped,
+            (Some(count), _) if count > LARGEST_COUNT => Checked::Wrong(format!(
+                "at least {count} is more than any answer has; expected at most {LARGEST_COUNT}"
+            )),
+            (Some(count), _) => Checked::Kept(count.into()),
+        }
+    }
+}
+
+/// JSON has one kind of number: 3.0 is a count.
+fn natural(number: &Number) -> Option<u64> {
+    let float = || number.as_f64().filter(|f| f.fract() == 0.0 && *f >= 0.0);
+    number.as_u64().or_else(|| float().map(|f| f as u64))
+}
+
+fn are_types(value: &Value) -> bool {
+    let is_type = |value: &Value| value.as_str().is_some_and(|name| TYPES.contains(&name));
+    match value {
+        Value::Array(list) => !list.is_empty() && list.iter().all(is_type),
+        _ => is_type(value),
+    }
+}
+
+/// Whether the engine can compile a pattern: no look-around, no back-references.
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    const LONGEST: usize = 16 << 10;
+    if pattern.len() > LONGEST {
+        let length = pattern.len();
+        return Err(format!(
+            "a pattern of {length} bytes; expected at most {LONGEST}"
+        ));
+    }
+    let mut builder = llguidance::derivre::RegexBuilder::new();
+    builder
+        .mk_regex_for_serach(&llguidance::regex_to_lark(pattern, "dw"))
+        .map(drop)
+        .map_err(|error| {
+            let reason = crate::error::plain(error);
+            format!("pattern {pattern:?}: {reason}")
+        })
+}
+
+/// A value as it is shown in a message.
+pub(super) fn brief(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    match value {
+        Value::Object(_) => "an object".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        _ => {
+            let text = value.to_string();
+            match text.char_indices().nth(LONGEST) {
+                Some((end, _)) => format!("{}…", &text[..end]),
+                None => text,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_keyword_stands_once() {
+        for (index, (name, _)) in KEYWORDS.iter().enumerate() {
+            let first = KEYWORDS.iter().position(|(other, _)| other == name);
+            assert_eq!(first, Some(index), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_are_kept_left_out_or_refused() {
+        for (check, value, expected) in [
+            (Check::Types, json!("integer"), "kept"),
+            (Check::Types, json!(["string", "null"]), "kept"),
+            (Check::Types, json!([]), "wrong"),
+            (Check::Types, json!("int"), "wrong"),
+            (Check::AtMost, json!(3.0), "kept"),
+            (Check::AtMost, json!(3.5), "wrong"),
+            (Check::AtMost, json!(-1), "wrong"),
+            (Check::AtMost, json!(1e300), "dropped"),
+            (Check::AtLeast, json!(1e300), "wrong"),
+            (Check::Format, json!("uuid"), "kept"),
+            (Check::Format, json!("int32"), "ignored"),
+            (Check::Pattern, json!("^a+$"), "kept"),
+            (Check::Pattern, json!("(?=a)"), "wrong"),
+            (Check::Pattern, json!("(a)\\1"), "wrong"),
+            (Check::Pattern, json!("("), "wrong"),
+            (Check::Pattern, json!(3), "wrong"),
+            (Check::Values, json!([]), "wrong"),
+            (Check::Values, json!([null]), "kept"),
+            (Check::Names, json!(["a", 1]), "wrong"),
+            (Check::Positive, json!(0), "wrong"),
+            (Check::NumberOrFlag, json!(true), "kept"),
+            (Check::Number, json!("1"), "wrong"),
+        ] {
+            let found = match check.apply(&value) {
+                Checked::Kept(_) => "kept",
+                Checked::Ignored(_) => "ignored",
+                Checked::Dropped => "dropped",
+                Checked::Wrong(_) => "wrong",
+            };
+            assert_eq!(found, expected, "{check:?} {value}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Grammars through their masks.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod hostile;
+mod schemas;
+mod support;
+mod texts;
+mod vocabularies;
