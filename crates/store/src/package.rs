@@ -80,6 +80,19 @@ impl Package {
         })
     }
 
+    /// The parameters, a line for each value: the name up to column 30, a space, and the value as JSON. None is empty.
+    pub fn parameter_lines(&self) -> Vec<String> {
+        let values = |value: &Value| match value {
+            Value::Array(list) => list.clone(),
+            one => vec![one.clone()],
+        };
+        let lines = self.params.iter().flat_map(|(name, value)| {
+            let line = move |value: Value| format!("{name:<30} {value}");
+            values(value).into_iter().map(line)
+        });
+        lines.collect()
+    }
+
     /// The model as a Modelfile that makes it again, with a head that says how to build on it. What the language
     /// cannot say stands there as a comment.
     pub fn modelfile(&self) -> String {

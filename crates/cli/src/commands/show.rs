@@ -191,21 +191,8 @@ fn part(part: &Part, located: &Located) -> Result<Option<String>> {
             Some(template) => template.clone(),
             None => template_source(&located.open()?).unwrap_or_default(),
         },
-        () => parameters(package),
+        () => package.parameter_lines().join("\n"),
     }))
-}
-
-/// A line for each value, as a Modelfile has them.
-fn parameters(package: &Package) -> String {
-    let values = |value: &Value| match value {
-        Value::Array(list) => list.clone(),
-        one => vec![one.clone()],
-    };
-    let lines = package.params.iter().flat_map(|(name, value)| {
-        let line = move |value: Value| format!("{name:<30} {value}\n");
-        values(value).into_iter().map(line)
-    });
-    lines.collect()
 }
 
 /// How many tensors there are of each type.

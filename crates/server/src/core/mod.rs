@@ -1,5 +1,6 @@
 //! Requests and answers as the engine knows them, and what runs them. Dialects translate to and from these types.
 
+mod embedding;
 mod event;
 mod failure;
 mod guide;
@@ -8,6 +9,7 @@ pub mod prepare;
 pub mod request;
 mod service;
 
+pub use embedding::{Embedded, Embedding};
 pub use event::{Event, Finish, Outcome, Piece, Started, Timing, Token};
 pub use failure::Failure;
 pub use request::Request;

@@ -30,6 +30,8 @@ pub struct Request {
     pub class: Class,
     /// Tell how far the prompt is read.
     pub progress: bool,
+    /// Tell all tokens at the end, as `Outcome::ids`.
+    pub ids: bool,
 }
 
 /// What is continued.

@@ -1,0 +1,41 @@
+//! Vectors of texts: what is asked and what comes of it.
+
+use std::time::Duration;
+
+use super::request::{Class, Load, Piece};
+
+/// A request for vectors.
+#[derive(Clone, Debug, Default)]
+pub struct Embedding {
+    /// The model, as the client wrote it.
+    pub model: String,
+    /// One vector for each.
+    pub inputs: Vec<Piece>,
+    /// Cut what is longer than the context; else it is refused, and with it the others.
+    pub truncate: bool,
+    /// Keep the first so many values and make the length 1 again; none, or more than there are, keeps all.
+    pub dimensions: Option<usize>,
+    /// How the model is loaded and how long it stays.
+    pub load: Load,
+    /// Whether somebody waits for it.
+    pub class: Class,
+}
+
+/// Vectors in the order of the inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embedded {
+    /// The model by its full name.
+    pub model: String,
+    /// Each of length 1.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens of all inputs as they were read.
+    pub tokens: usize,
+    /// Inputs that were cut.
+    pub truncated: usize,
+    /// Time from the request to a model that is ready.
+    pub load: Duration,
+    /// From the request on.
+    pub total: Duration,
+    /// What was ignored or understood otherwise, in words.
+    pub warnings: Vec<String>,
+}
