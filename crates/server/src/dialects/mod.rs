@@ -3,6 +3,7 @@
 
 pub mod fields;
 pub mod frame;
+pub mod openai;
 
 pub use fields::Fields;
 pub use frame::{Frame, Stamp};
