@@ -253,7 +253,9 @@ fn with_call(arguments: Value, id: &str) -> Vec<Message> {
         Message::new("user", "a"),
         assistant,
         tool,
-        Message::new("user", "c"),
+        // Some templates insist on turns that take turns.
+        Message::new("assistant", "c"),
+        Message::new("user", "d"),
     ]
 }
 
