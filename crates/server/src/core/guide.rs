@@ -68,7 +68,7 @@ fn form(model: &Loaded, request: &Request, reading: Option<&Reading>) -> Result<
         Format::Json => Grammar::Json,
         Format::Schema(schema) => Grammar::Schema(schema),
         Format::Regex(text) => Grammar::Regex(text),
-        Format::Gbnf(text) => Grammar::Gbnf(text),
+        Format::Gbnf(_) => return Err(Failure::invalid("grammar", "GBNF is not read yet")),
         Format::Lark(text) => Grammar::Lark(text),
     };
     let matcher = model.vocabulary()?.matcher(&grammar).map_err(|e| refused("format", e))?;

@@ -12,5 +12,5 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn health() -> Response {
-    json(200, &llama_server::health())
+    json(200, &llama_server::control::health())
 }
