@@ -1,11 +1,19 @@
 //! The edge of the server: everything between a socket and a dialect. Safe unless told otherwise.
 
+pub mod address;
 pub mod body;
+pub mod config;
 pub mod context;
+pub mod guard;
+pub mod keys;
+mod limiter;
 pub mod refusal;
 pub mod stream;
 
+pub use address::Address;
 pub use body::{BodyLimits, Fields, Json};
+pub use config::{Config, ConfigError, Limits};
 pub use context::{Account, RequestId, Tokens};
+pub use keys::{Key, KeyLimits, Keys, Scope};
 pub use refusal::{Kind, Refusal, Refused, Style, error_body};
 pub use stream::{CancelOnDrop, Line, Sse, ndjson, sse};
