@@ -5,3 +5,6 @@ pub mod core;
 pub mod dialects;
 pub mod edge;
 pub mod library;
+pub mod logs;
+pub mod metrics;
+pub mod usage;

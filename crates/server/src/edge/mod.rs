@@ -6,7 +6,7 @@ pub mod config;
 pub mod context;
 pub mod guard;
 pub mod keys;
-mod limiter;
+pub(crate) mod limiter;
 pub mod refusal;
 pub mod stream;
 
