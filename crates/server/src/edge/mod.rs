@@ -2,18 +2,22 @@
 
 pub mod address;
 pub mod body;
+pub mod caller;
 pub mod config;
 pub mod context;
 pub mod guard;
 pub mod keys;
 pub(crate) mod limiter;
 pub mod refusal;
+pub mod serve;
 pub mod stream;
 
 pub use address::Address;
 pub use body::{BodyLimits, Fields, Json};
+pub use caller::Caller;
 pub use config::{Config, ConfigError, Limits};
 pub use context::{Account, RequestId, Tokens};
 pub use keys::{Key, KeyLimits, Keys, Scope};
 pub use refusal::{Kind, Refusal, Refused, Style, error_body};
+pub use serve::{ServeError, Server};
 pub use stream::{CancelOnDrop, Line, Sse, ndjson, sse};

@@ -3,6 +3,8 @@
 mod llama;
 mod text;
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -17,8 +19,8 @@ pub use text::CONTENT_TYPE;
 
 use crate::edge::{Account, Tokens};
 
-/// Routes and models that are counted under their own name; the rest are `other`. A client cannot fill the memory.
-const MOST_LABELS: usize = 1000;
+/// Models that are counted under their own name; the rest are `other`.
+const MOST_MODELS: usize = 1000;
 
 /// Where a request ended.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -73,6 +75,7 @@ pub struct ModelLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    models: Mutex<HashSet<String>>,
     /// Requests that ended.
     pub requests: Family<RouteLabels, Counter>,
     /// Requests that run, their answers included.
@@ -120,6 +123,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("hearth"),
+            models: Mutex::default(),
             requests: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
@@ -236,15 +240,15 @@ impl Metrics {
 
     /// The model's name, or `other` once there are too many.
     fn bounded(&self, model: &str) -> String {
-        let known = TokenLabels {
-            model: model.to_owned(),
-            kind: TokenKind::Prompt,
-        };
-        if self.tokens.contains(&known) || self.tokens.len() < 3 * MOST_LABELS {
-            known.model
-        } else {
-            "other".to_owned()
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if models.contains(model) {
+            return model.to_owned();
         }
+        if models.len() == MOST_MODELS {
+            return "other".to_owned();
+        }
+        models.insert(model.to_owned());
+        model.to_owned()
     }
 
     /// All metrics as Prometheus' text form 0.0.4; [`CONTENT_TYPE`] goes with it.
@@ -296,11 +300,13 @@ mod tests {
     #[test]
     fn models_are_bounded() {
         let metrics = Metrics::new();
-        for number in 0..MOST_LABELS + 50 {
+        for number in 0..MOST_MODELS + 50 {
             let account = Account::default();
             account.model(&format!("m{number}"));
             metrics.ended("GET", 200, &account, Instant::now(), Instant::now());
         }
-        assert_eq!(metrics.tokens.len(), 3 * (MOST_LABELS + 1));
+        let text = metrics.render();
+        assert_eq!(text.matches("kind=\"prompt\"").count(), MOST_MODELS + 1);
+        assert!(text.contains("model=\"other\""));
     }
 }

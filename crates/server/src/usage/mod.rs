@@ -173,10 +173,7 @@ impl Usage {
         }
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = file.append(&entries(&new)) {
-            let mut state = self.state();
-            for (subject, totals) in &new {
-                state.new.entry(subject.clone()).or_default().add(totals);
-            }
+            self.state().take_back(&new);
             return Err(error);
         }
         let known = self.state().all.len();
@@ -190,13 +187,13 @@ impl Usage {
     /// Writes everything anew, without what is too old.
     fn compact(&self) -> Result<(), UsageError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = {
+        let (all, new) = {
             let mut state = self.state();
             state.forget(Day::today());
-            state.new.clear();
-            entries(&state.all)
+            (entries(&state.all), std::mem::take(&mut state.new))
         };
         file.replace(&all)
+            .inspect_err(|_| self.state().take_back(&new))
     }
 
     /// What the last `days` days had, today included; 0 counts as 1.
@@ -240,6 +237,13 @@ impl Usage {
 }
 
 impl State {
+    /// Has what could not be written, for the next try.
+    fn take_back(&mut self, new: &BTreeMap<Subject, Totals>) {
+        for (subject, totals) in new {
+            self.new.entry(subject.clone()).or_default().add(totals);
+        }
+    }
+
     fn forget(&mut self, today: Day) {
         let oldest = today.before(DAYS_KEPT - 1);
         self.all.retain(|subject, _| subject.day >= oldest);

@@ -2,6 +2,7 @@
 
 mod fields;
 mod nesting;
+mod patient;
 mod zstd;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::context;
 use super::refusal::{Kind, Refusal, Refused};
 
 pub use fields::Fields;
+pub(crate) use patient::patient;
 
 /// Bytes above which a body is parsed beside the event loop.
 const PARSE_ELSEWHERE: usize = 1 << 20;
@@ -138,17 +140,9 @@ async fn read(mut body: Body, limits: &BodyLimits) -> Result<Bytes, Refusal> {
     loop {
         let deadline = end.min(Instant::now() + limits.idle);
         let frame = match timeout_at(deadline, body.frame()).await {
-            Err(_) => {
-                return Err(Refusal::new(
-                    Kind::Timeout,
-                    format!(
-                        "the body did not come in time: the limits are {} s of silence and {} s in all",
-                        limits.idle.as_secs(),
-                        limits.total.as_secs()
-                    ),
-                ));
-            }
+            Err(_) => return Err(too_slow(limits)),
             Ok(None) => break,
+            Ok(Some(Err(error))) if is_silence(&error) => return Err(too_slow(limits)),
             Ok(Some(Err(error))) => {
                 return Err(Refusal::new(
                     Kind::Invalid,
@@ -179,6 +173,28 @@ async fn read(mut body: Body, limits: &BodyLimits) -> Result<Bytes, Refusal> {
     } else {
         rest.freeze()
     })
+}
+
+/// Whether the server gave up on a silent peer, somewhere inside the error.
+fn is_silence(error: &axum::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<patient::Silent>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn too_slow(limits: &BodyLimits) -> Refusal {
+    let (idle, total) = (limits.idle.as_secs(), limits.total.as_secs());
+    Refusal::new(
+        Kind::Timeout,
+        format!(
+            "the body did not come in time: the limits are {idle} s of silence and {total} s in all"
+        ),
+    )
 }
 
 fn too_large(limit: usize) -> Refusal {
@@ -331,8 +347,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_is_given_up() {
-        let stream = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let built = request().body(Body::from_stream(stream)).unwrap();
-        assert_eq!(value(built).await.unwrap_err().kind, Kind::Timeout);
+        for watched in [false, true] {
+            let stream = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+            let mut body = Body::from_stream(stream);
+            if watched {
+                body = patient(body, Duration::from_secs(1));
+            }
+            let built = request().body(body).unwrap();
+            assert_eq!(value(built).await.unwrap_err().kind, Kind::Timeout);
+        }
     }
 }
