@@ -9,6 +9,7 @@ pub mod guard;
 pub mod keys;
 pub(crate) mod limiter;
 pub mod refusal;
+mod routes;
 pub mod serve;
 pub mod stream;
 
@@ -19,5 +20,6 @@ pub use config::{Config, ConfigError, Limits};
 pub use context::{Account, RequestId, Tokens};
 pub use keys::{Key, KeyLimits, Keys, Scope};
 pub use refusal::{Kind, Refusal, Refused, Style, error_body};
+pub use routes::routes;
 pub use serve::{ServeError, Server};
 pub use stream::{CancelOnDrop, Line, Sse, ndjson, sse};
