@@ -14,7 +14,7 @@ pub mod serve;
 pub mod stream;
 
 pub use address::Address;
-pub use body::{BodyLimits, Fields, Json};
+pub use body::{BodyLimits, Json};
 pub use caller::Caller;
 pub use config::{Config, ConfigError, Limits};
 pub use context::{Account, RequestId, Tokens};

@@ -19,6 +19,8 @@ pub use text::CONTENT_TYPE;
 
 use crate::edge::{Account, Tokens};
 
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
 /// Models that are counted under their own name; the rest are `other`.
 const MOST_MODELS: usize = 1000;
 
@@ -189,7 +191,12 @@ impl Metrics {
     ) {
         let entries = account.entries();
         let labels = RouteLabels {
-            method: method.to_owned(),
+            // A client may invent methods.
+            method: METHODS
+                .iter()
+                .find(|known| **known == method)
+                .map_or("OTHER", |known| known)
+                .to_owned(),
             route: entries.route.clone().unwrap_or_else(|| "other".to_owned()),
             status,
         };

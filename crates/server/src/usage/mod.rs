@@ -4,6 +4,7 @@ mod day;
 mod file;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -107,15 +108,19 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Opens the usage in a data directory, which has to exist. Lines that a crash left torn are dropped.
+    /// Opens the usage in a directory, which is made where it is missing. Lines that a crash left torn are dropped.
     ///
     /// # Errors
-    /// The file cannot be read or written.
+    /// The directory cannot be made, or the file not read or written.
     pub fn open(directory: &Path) -> Result<Self, UsageError> {
         Self::open_on(directory, Day::today())
     }
 
     fn open_on(directory: &Path, today: Day) -> Result<Self, UsageError> {
+        fs::create_dir_all(directory).map_err(|error| UsageError {
+            path: directory.to_owned(),
+            error,
+        })?;
         let (file, entries) = File::open(&directory.join("usage.jsonl"))?;
         let mut state = State::default();
         for entry in entries {

@@ -105,8 +105,7 @@ fn old_days_go_and_the_file_stays_small() {
 #[test]
 fn a_disk_that_fails_loses_and_doubles_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
+    let data = folder.path().join("new/data");
     let usage = Usage::open(&data).unwrap();
     usage.record("m", None, tokens(1, 1), SECOND);
     std::fs::rename(&data, folder.path().join("away")).unwrap();

@@ -1,6 +1,5 @@
 //! Bodies of requests: read within limits, whatever the headers call them.
 
-mod fields;
 mod nesting;
 mod patient;
 mod zstd;
@@ -19,7 +18,6 @@ use tokio::time::{Instant, timeout_at};
 use super::context;
 use super::refusal::{Kind, Refusal, Refused};
 
-pub use fields::Fields;
 pub(crate) use patient::patient;
 
 /// Bytes above which a body is parsed beside the event loop.

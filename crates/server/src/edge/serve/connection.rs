@@ -130,7 +130,7 @@ impl Connector {
         let io = TokioIo::new(Timed::new(stream, phase, self.times));
         let service = service_fn(|request| {
             let answer = Arc::clone(&self.shared).answer(link.clone(), request);
-            async { Ok::<_, Infallible>(answer.await) }
+            async move { Ok::<_, Infallible>(answer.await) }
         });
         let mut connection = pin!(self.http.serve_connection(io, service));
         let mut stop = self.stop.clone();

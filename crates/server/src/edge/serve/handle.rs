@@ -124,7 +124,7 @@ impl Shared {
                 };
                 let response =
                     result.unwrap_or_else(|refusal| error_response(style, &refusal, Some(&id.0)));
-                (self.styled(response, style, &id), true)
+                (styled(response, style, &id), true)
             }
         };
         let headers = response.headers_mut();
@@ -235,33 +235,6 @@ impl Shared {
         }
     }
 
-    /// Gives the router's own bare answers the style of the dialect, and 401 its challenge.
-    fn styled(&self, mut response: Response, style: Style, id: &RequestId) -> Response {
-        let status = response.status();
-        let bare = response.body().size_hint().exact() == Some(0);
-        if bare && (status == StatusCode::NOT_FOUND || status == StatusCode::METHOD_NOT_ALLOWED) {
-            let refusal = if status == StatusCode::NOT_FOUND {
-                not_found()
-            } else {
-                Refusal::new(
-                    Kind::Method,
-                    "the path takes another method: see the Allow header",
-                )
-            };
-            let allow = response.headers_mut().remove(ALLOW);
-            response = error_response(style, &refusal, Some(&id.0));
-            if let Some(allow) = allow {
-                response.headers_mut().insert(ALLOW, allow);
-            }
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
-    }
-
     /// The client's id where it is sane, else one of ours.
     fn id(&self, headers: &HeaderMap) -> RequestId {
         let sane = |id: &&str| {
@@ -284,6 +257,33 @@ impl Shared {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         RequestId(format!("req_{hex}").into())
     }
+}
+
+/// Gives the router's own bare answers the style of the dialect, and 401 its challenge.
+fn styled(mut response: Response, style: Style, id: &RequestId) -> Response {
+    let status = response.status();
+    let bare = response.body().size_hint().exact() == Some(0);
+    if bare && (status == StatusCode::NOT_FOUND || status == StatusCode::METHOD_NOT_ALLOWED) {
+        let refusal = if status == StatusCode::NOT_FOUND {
+            not_found()
+        } else {
+            Refusal::new(
+                Kind::Method,
+                "the path takes another method: see the Allow header",
+            )
+        };
+        let allow = response.headers_mut().remove(ALLOW);
+        response = error_response(style, &refusal, Some(&id.0));
+        if let Some(allow) = allow {
+            response.headers_mut().insert(ALLOW, allow);
+        }
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 fn not_found() -> Refusal {
