@@ -478,6 +478,8 @@ proptest! {
             body.insert("model".into(), json!("m"));
         }
         prop_assert!(names_a_field(generate(body.clone())));
+        prop_assert!(names_a_field(embed(body.clone())));
+        prop_assert!(names_a_field(embeddings(body.clone())));
         prop_assert!(names_a_field(chat(body)));
     }
 
