@@ -58,26 +58,16 @@ impl Details {
         }
     }
 
-    /// What a model of another program says before it is opened.
+    /// What a model of another program says before it is opened. One of another store has a config, which says more.
     pub fn found(found: &Found) -> Self {
-        if let Files::Manifest(entry) = &found.files {
-            // The config is in that program's store: the caller reads it where it wants more.
-            let family = found.architecture.clone().unwrap_or_default();
-            let quantization = entry.name.tag().to_owned();
-            return Self {
-                format: "gguf".to_owned(),
-                family,
-                quantization,
-                ..Self::default()
-            };
-        }
         let family = found.architecture.clone().unwrap_or_default();
         let tag = found.name.as_ref().map(|name| name.tag());
+        let format = match found.files {
+            Files::Directory(_) => "safetensors",
+            Files::Gguf(_) | Files::Manifest(_) => "gguf",
+        };
         Self {
-            format: match found.files {
-                Files::Directory(_) => "safetensors".to_owned(),
-                _ => "gguf".to_owned(),
-            },
+            format: format.to_owned(),
             families: vec![family.clone()],
             family,
             quantization: tag
@@ -287,7 +277,10 @@ pub fn ps(mut models: Vec<Resident>, now: SystemTime) -> Value {
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use hearth_store::{Base, Create, Recipe};
+
     use super::*;
+    use crate::library::{Located, Weights};
 
     fn listed(name: &str, seconds: u64) -> Listed {
         let config = json!({
@@ -326,13 +319,44 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_model_of_a_listing() {
+    fn a_model_that_was_made_is_listed() {
         let directory = tempfile::tempdir().unwrap();
-        let store = hearth_store::Store::new(directory.path());
-        assert_eq!(tags(Vec::new()), json!({"models": []}));
-        assert!(store.list().unwrap().entries.is_empty());
-        let config = Config::default();
-        assert_eq!(Details::of(&config).format, "gguf");
+        let store = hearth_store::Store::new(directory.path().join("store"));
+        let Weights::BuiltIn(bytes) = Located::bard().weights else {
+            panic!()
+        };
+        let file = directory.path().join("bard.gguf");
+        std::fs::write(&file, bytes).unwrap();
+        let recipe = Recipe {
+            from: vec![Base::Path(file)],
+            ..Recipe::default()
+        };
+        let create = Create {
+            link: false,
+            check_template: &|_| Ok(()),
+            transform: None,
+            watch: &|_| {},
+        };
+        let entry = store
+            .create(&"mine".parse().unwrap(), &recipe, &create)
+            .unwrap();
+        let details =
+            Details::of(&store.config(&entry).unwrap()).with(&store.open(&entry).unwrap());
+        let list = tags(vec![Listed::stored(&entry, details)]);
+        let model = &list["models"][0];
+        assert_eq!(
+            (&model["name"], &model["model"]),
+            (&json!("mine:latest"), &json!("mine:latest"))
+        );
+        assert_eq!(model["digest"].as_str().unwrap().len(), 64);
+        assert!(model["size"].as_u64().unwrap() > bytes.len() as u64);
+        let details = &model["details"];
+        assert_eq!(
+            (&details["format"], &details["family"]),
+            (&json!("gguf"), &json!("llama"))
+        );
+        assert_eq!(details["parameter_size"], "5.77M");
+        assert!(details["context_length"].is_u64() && details["embedding_length"].is_u64());
     }
 
     #[test]

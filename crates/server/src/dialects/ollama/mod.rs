@@ -13,7 +13,7 @@
 //! | GET `/api/ps` | | [`ps`] | use |
 //! | POST `/api/show` | [`asked_show`] | [`show`] | use |
 //! | POST `/api/pull`, `/api/push` | [`asked_transfer`] | [`Progress`], or [`success`] | manage |
-//! | POST `/api/create` | [`asked_create`] | [`Progress`], then [`success`] | manage |
+//! | POST `/api/create` | [`asked_create`] | [`Progress`] and [`quantizing`], then [`success`] | manage |
 //! | POST `/api/copy` | [`asked_copy`] | 200 without a body | manage |
 //! | DELETE `/api/delete` | [`asked_delete`] | 200 without a body | manage |
 //! | HEAD, POST `/api/blobs/{digest}` | [`digest`] | 200, 201 or 404 without a body; [`digest_mismatch`] | manage |
@@ -55,7 +55,7 @@ pub use manage::{
     version,
 };
 pub use show::{AskedShow, Shown, asked_show, capabilities, show};
-pub use transfer::{AskedTransfer, Progress, Transfer, asked_transfer, success};
+pub use transfer::{AskedTransfer, Progress, Transfer, asked_transfer, quantizing, success};
 
 /// What `GET /` answers; clients compare it.
 pub const ALIVE: &str = "Ollama is running";

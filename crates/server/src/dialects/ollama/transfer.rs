@@ -150,6 +150,19 @@ impl Progress {
     }
 }
 
+/// How far a quantisation is, in bytes or tensors. Clients show it as they show a download, by a digest that is none.
+pub fn quantizing(from: &str, to: &str, completed: u64, total: u64) -> Value {
+    let mut line = json!({
+        "status": format!("quantizing {from} model to {to}"),
+        "digest": "0000000000000000000",
+        "total": total,
+    });
+    if completed > 0 {
+        line["completed"] = json!(completed);
+    }
+    line
+}
+
 /// The last line of a creation, and the whole answer where no stream was asked for.
 pub fn success() -> Value {
     json!({ "status": SUCCESS })
