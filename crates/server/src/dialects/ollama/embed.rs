@@ -48,7 +48,9 @@ pub fn embeddings(body: Map<String, Value>) -> Result<AskedVectors, Failure> {
     if asked.embedding.model.is_empty() {
         return Err(model_is_required());
     }
-    let prompt = fields.take_str("prompt")?.filter(|prompt| !prompt.is_empty());
+    let prompt = fields
+        .take_str("prompt")?
+        .filter(|prompt| !prompt.is_empty());
     asked.embedding.truncate = true;
     asked.embedding.inputs.extend(prompt.map(Piece::Text));
     finish(asked, &fields)
@@ -64,12 +66,21 @@ fn begin(body: Map<String, Value>, old: bool) -> Result<(AskedVectors, Fields), 
         load: request.load,
         ..Embedding::default()
     };
-    Ok((AskedVectors { embedding, old, warnings }, fields))
+    Ok((
+        AskedVectors {
+            embedding,
+            old,
+            warnings,
+        },
+        fields,
+    ))
 }
 
 fn finish(mut asked: AskedVectors, fields: &Fields) -> Result<AskedVectors, Failure> {
     parse_name("model", &asked.embedding.model)?;
-    asked.warnings.extend(fields.rest().iter().map(|name| ignored(name)));
+    asked
+        .warnings
+        .extend(fields.rest().iter().map(|name| ignored(name)));
     Ok(asked)
 }
 
@@ -93,7 +104,12 @@ fn inputs(value: Option<Value>) -> Result<Vec<Piece>, Failure> {
 /// # Errors
 /// A value is no number.
 pub fn embedded(asked: &AskedVectors, vectors: &Embedded) -> Result<Value, Failure> {
-    if vectors.vectors.iter().flatten().any(|value| !value.is_finite()) {
+    if vectors
+        .vectors
+        .iter()
+        .flatten()
+        .any(|value| !value.is_finite())
+    {
         return Err(Failure::invalid(
             "input",
             "the model made a vector with values that are no numbers: send another text or use another model",
@@ -107,15 +123,26 @@ pub fn embedded(asked: &AskedVectors, vectors: &Embedded) -> Result<Value, Failu
     }
     let mut answer = Map::new();
     answer.insert("model".to_owned(), json!(asked.embedding.model));
-    let digits = |vector: &Vec<f32>| vector.iter().map(|value| number(*value)).collect::<Vec<_>>();
+    let digits = |vector: &Vec<f32>| {
+        vector
+            .iter()
+            .map(|value| number(*value))
+            .collect::<Vec<_>>()
+    };
     let embeddings: Vec<_> = vectors.vectors.iter().map(digits).collect();
     answer.insert("embeddings".to_owned(), json!(embeddings));
     if asked.embedding.inputs.is_empty() {
         return Ok(Value::Object(answer));
     }
     // Readers need the three numbers, also where one is 0.
-    answer.insert("total_duration".to_owned(), json!(frames::nanoseconds(vectors.total)));
-    answer.insert("load_duration".to_owned(), json!(frames::nanoseconds(vectors.load)));
+    answer.insert(
+        "total_duration".to_owned(),
+        json!(frames::nanoseconds(vectors.total)),
+    );
+    answer.insert(
+        "load_duration".to_owned(),
+        json!(frames::nanoseconds(vectors.load)),
+    );
     answer.insert("prompt_eval_count".to_owned(), json!(vectors.tokens));
     let warnings: Vec<&String> = asked.warnings.iter().chain(&vectors.warnings).collect();
     answer.insert(
@@ -153,7 +180,13 @@ mod tests {
             (json!([]), vec![]),
             (Value::Null, vec![]),
         ] {
-            assert_eq!(of(json!({"model": "m", "input": input})).unwrap().embedding.inputs, expected);
+            assert_eq!(
+                of(json!({"model": "m", "input": input}))
+                    .unwrap()
+                    .embedding
+                    .inputs,
+                expected
+            );
         }
         let asked = of(json!({
             "model": "m", "input": "a", "options": {"num_ctx": 512, "temperature": null}, "keep_alive": "1m", "zed": 1,
@@ -162,11 +195,24 @@ mod tests {
         assert!(asked.embedding.truncate && !asked.old);
         assert_eq!(asked.embedding.dimensions, None);
         assert_eq!(asked.embedding.load.context, Some(512));
-        assert_eq!(asked.embedding.load.keep_alive, Some(KeepAlive::For(Duration::from_secs(60))));
+        assert_eq!(
+            asked.embedding.load.keep_alive,
+            Some(KeepAlive::For(Duration::from_secs(60)))
+        );
         assert_eq!(asked.warnings, ["zed is ignored: not known here"]);
-        let asked = of(json!({"model": "m", "input": "a", "truncate": false, "dimensions": 8})).unwrap();
-        assert_eq!((asked.embedding.truncate, asked.embedding.dimensions), (false, Some(8)));
-        assert_eq!(of(json!({"model": "m", "dimensions": 0})).unwrap().embedding.dimensions, None);
+        let asked =
+            of(json!({"model": "m", "input": "a", "truncate": false, "dimensions": 8})).unwrap();
+        assert_eq!(
+            (asked.embedding.truncate, asked.embedding.dimensions),
+            (false, Some(8))
+        );
+        assert_eq!(
+            of(json!({"model": "m", "dimensions": 0}))
+                .unwrap()
+                .embedding
+                .dimensions,
+            None
+        );
         let asked = old(json!({"model": "m", "prompt": "a"})).unwrap();
         assert_eq!((asked.embedding.inputs, asked.old), (vec![text("a")], true));
     }
@@ -174,13 +220,31 @@ mod tests {
     #[test]
     fn refusals() {
         let invalid = Failure::invalid;
-        for (input, expected) in [(json!(1), "invalid input type"), (json!([[1, 2]]), "invalid input type")] {
-            assert_eq!(of(json!({"model": "m", "input": input})).unwrap_err(), invalid("input", expected));
+        for (input, expected) in [
+            (json!(1), "invalid input type"),
+            (json!([[1, 2]]), "invalid input type"),
+        ] {
+            assert_eq!(
+                of(json!({"model": "m", "input": input})).unwrap_err(),
+                invalid("input", expected)
+            );
         }
-        assert_eq!(of(json!({})).unwrap_err(), Failure::UnknownModel(String::new()));
-        assert_eq!(of(json!({"model": "a b"})).unwrap_err(), invalid("model", "invalid model name"));
-        assert_eq!(old(json!({})).unwrap_err(), invalid("model", "model is required"));
-        assert_eq!(old(json!({"model": "a b"})).unwrap_err(), invalid("model", "invalid model name"));
+        assert_eq!(
+            of(json!({})).unwrap_err(),
+            Failure::UnknownModel(String::new())
+        );
+        assert_eq!(
+            of(json!({"model": "a b"})).unwrap_err(),
+            invalid("model", "invalid model name")
+        );
+        assert_eq!(
+            old(json!({})).unwrap_err(),
+            invalid("model", "model is required")
+        );
+        assert_eq!(
+            old(json!({"model": "a b"})).unwrap_err(),
+            invalid("model", "invalid model name")
+        );
     }
 
     #[test]
@@ -201,13 +265,28 @@ mod tests {
         );
         let old_asked = old(json!({"model": "m", "prompt": "a"})).unwrap();
         let answer = embedded(&old_asked, &vectors).unwrap();
-        assert_eq!(answer, json!({"embedding": [f64::from(0.6_f32), f64::from(0.8_f32)]}));
+        assert_eq!(
+            answer,
+            json!({"embedding": [f64::from(0.6_f32), f64::from(0.8_f32)]})
+        );
         // Loading only.
         let none = Embedded::default();
         let asked = of(json!({"model": "m", "input": ""})).unwrap();
-        assert_eq!(embedded(&asked, &none).unwrap(), json!({"model": "m", "embeddings": []}));
-        assert_eq!(embedded(&old(json!({"model": "m"})).unwrap(), &none).unwrap(), json!({"embedding": []}));
-        let broken = Embedded { vectors: vec![vec![f32::NAN]], ..none };
-        assert!(matches!(embedded(&asked, &broken), Err(Failure::Invalid { .. })));
+        assert_eq!(
+            embedded(&asked, &none).unwrap(),
+            json!({"model": "m", "embeddings": []})
+        );
+        assert_eq!(
+            embedded(&old(json!({"model": "m"})).unwrap(), &none).unwrap(),
+            json!({"embedding": []})
+        );
+        let broken = Embedded {
+            vectors: vec![vec![f32::NAN]],
+            ..none
+        };
+        assert!(matches!(
+            embedded(&asked, &broken),
+            Err(Failure::Invalid { .. })
+        ));
     }
 }

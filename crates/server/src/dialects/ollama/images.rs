@@ -26,8 +26,9 @@ pub(super) fn take(fields: &mut Fields) -> Result<Vec<Part>, Failure> {
 
 fn part(text: String) -> Result<Part, String> {
     let first = check(&text)?;
-    let kind = KINDS.iter().find(|(_, begin, at_8)| {
-        first.starts_with(begin) && first.get(8..).is_some_and(|rest| rest.starts_with(at_8))
+    let kind = KINDS.iter().find(|(_, begin, then)| {
+        let behind = first.get(8..).unwrap_or_default();
+        first.starts_with(begin) && behind.starts_with(then)
     });
     let (name, value) = match kind {
         Some(("audio/wav", ..)) => ("input_audio", json!({ "data": text, "format": "wav" })),

@@ -478,6 +478,13 @@ proptest! {
             body.insert("model".into(), json!("m"));
         }
         prop_assert!(names_a_field(generate(body.clone())));
+        prop_assert!(names_a_field(embed(body.clone())));
+        prop_assert!(names_a_field(embeddings(body.clone())));
+        prop_assert!(names_a_field(asked_show(body.clone())));
+        prop_assert!(names_a_field(asked_transfer(body.clone())));
+        prop_assert!(names_a_field(asked_create(body.clone())));
+        prop_assert!(names_a_field(asked_copy(body.clone())));
+        prop_assert!(names_a_field(asked_delete(body.clone())));
         prop_assert!(names_a_field(chat(body)));
     }
 

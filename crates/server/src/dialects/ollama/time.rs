@@ -8,13 +8,13 @@ use crate::core::request::KeepAlive;
 const LAST: u64 = 253_402_300_799;
 
 /// A time in UTC with nanoseconds: `2026-08-21T10:00:00.123456789Z`. A clock before 1970 is at 1970.
-pub fn nanoseconds(time: SystemTime) -> String {
+pub(super) fn nanoseconds(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     format!("{}.{:09}Z", seconds(since), since.subsec_nanos())
 }
 
 /// A time in UTC with microseconds, which is what readers of Python take at most.
-pub fn microseconds(time: SystemTime) -> String {
+pub(super) fn microseconds(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     format!("{}.{:06}Z", seconds(since), since.subsec_micros())
 }
@@ -41,7 +41,7 @@ fn seconds(since: Duration) -> String {
 ///
 /// # Errors
 /// With Go's words, where the text is neither.
-pub fn duration(text: &str) -> Result<KeepAlive, String> {
+pub(super) fn duration(text: &str) -> Result<KeepAlive, String> {
     if let Ok(number) = text.parse::<f64>()
         && text.bytes().all(|byte| b"+-.0123456789".contains(&byte))
     {
@@ -92,7 +92,7 @@ fn end(text: &str, belongs: impl Fn(char) -> bool) -> usize {
 }
 
 /// Seconds as the time that a model stays. Negative, and more than Go's durations can be, is forever.
-pub fn keep_alive(seconds: f64) -> KeepAlive {
+pub(super) fn keep_alive(seconds: f64) -> KeepAlive {
     const LONGEST: f64 = 9_223_372_036.0;
     if seconds.is_sign_negative() && seconds != 0.0 || seconds >= LONGEST {
         return KeepAlive::Forever;
