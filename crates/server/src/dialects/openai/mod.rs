@@ -3,6 +3,15 @@
 //! | method and path | reads | tells | scope |
 //! | --- | --- | --- | --- |
 //! | POST /v1/chat/completions | [`chat::request`] | [`chat::Frames`] | use |
+//! | POST /v1/completions | [`completions::request`] | [`completions::Frames`], a generation for each prompt | use |
+//! | POST /v1/embeddings | [`embeddings::request`] | [`embeddings::whole`] | use |
+//! | GET /v1/models | – | [`models::list`] | use |
+//! | GET /v1/models/{*id} | [`models::id`] | [`models::one`] | use |
+//! | DELETE /v1/models/{*id} | [`models::id`] | [`models::deleted`] | manage |
+//! | POST /v1/responses | [`responses::request()`] | [`responses::Frames`] | use |
+//! | GET /v1/responses/{id} | [`responses::States::get`] | its `response` | use |
+//! | DELETE /v1/responses/{id} | [`responses::States::remove`] | [`responses::deleted`] | use |
+//! | GET /v1/responses/{id}/input_items | [`responses::States::chain`] | [`responses::state::input_items`] | use |
 //! | POST /v1/moderations | – | [`error::moderations`] | use |
 //!
 //! A refusal before the first frame is [`error()`] with its status; after it, the frame that a `Frames` makes of
@@ -10,10 +19,15 @@
 
 pub mod answer;
 pub mod chat;
+pub mod completions;
+pub mod embeddings;
 pub mod error;
 pub mod format;
 pub mod messages;
+pub mod models;
 pub mod options;
+pub mod page;
+pub mod responses;
 pub mod sampling;
 pub mod tools;
 

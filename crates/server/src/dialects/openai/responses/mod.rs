@@ -1,0 +1,20 @@
+//! `/v1/responses`: conversations whose past the server may keep.
+//!
+//! A route reads [`request::previous`] and [`request::references`] of a body, looks both up in the [`state::States`] for the
+//! key of the caller, and calls [`request::request`] with what it found. When the answer is whole and `store` was not
+//! false, [`frames::Frames::kept`] goes into the states.
+
+pub mod frames;
+mod item;
+pub mod items;
+pub mod request;
+pub mod state;
+
+pub use frames::Frames;
+pub use request::{Asked, request};
+pub use state::{Kept, Limits, States};
+
+/// The answer to `DELETE /v1/responses/{id}`.
+pub fn deleted(id: &str) -> serde_json::Value {
+    serde_json::json!({"id": id, "object": "response", "deleted": true})
+}
