@@ -1,6 +1,7 @@
 //! The protocols that clients speak: each one translates bodies to [`crate::core::Request`] and [`crate::core::Event`]s
 //! to frames. A dialect is pure functions: it knows no HTTP, no engine and no clock.
 
+pub mod anthropic;
 pub mod fields;
 pub mod frame;
 
