@@ -9,9 +9,9 @@
 mod client;
 mod common;
 mod given;
-mod settings;
 mod sampling;
 mod server;
+mod settings;
 mod speculative;
 #[cfg(test)]
 mod tests;
@@ -103,6 +103,9 @@ const fn pair(
     Row { names, off, env, takes: 0, effect }
 }
 
+/// Variables without the prefix.
+const NAMED_WHOLE: [&str; 3] = ["LLAMA_API_KEY", "MTMD_BACKEND_DEVICE", "HF_TOKEN"];
+
 /// All options.
 const TABLES: [&[Row]; 5] = [
     common::ROWS,
@@ -136,7 +139,7 @@ impl Row {
     fn variable(&self) -> Option<String> {
         match self.env {
             "" => None,
-            own if ["LLAMA_", "MTMD_", "HF_TOKEN"].iter().any(|prefix| own.starts_with(prefix)) => Some(own.to_owned()),
+            own if NAMED_WHOLE.contains(&own) => Some(own.to_owned()),
             name => Some(format!("LLAMA_ARG_{name}")),
         }
     }
