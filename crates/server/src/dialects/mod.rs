@@ -4,6 +4,7 @@
 pub mod anthropic;
 pub mod fields;
 pub mod frame;
+pub mod llama_server;
 
 pub use fields::Fields;
 pub use frame::{Frame, Stamp};

@@ -12,11 +12,15 @@ const BY_ITSELF: Effect = Nothing("this is chosen by itself");
 const NO_DEVICE: Effect = Nothing("where the model computes is chosen by itself");
 const SAME_CACHE: Effect = Nothing("the cache has the precision of the engine");
 const ROPE: Effect = Refused("positions are those of the model: change its metadata");
-const ADAPTER: Effect = Refused("make a model with the adapter first: `hearth create` with ADAPTER in a Modelfile");
+const ADAPTER: Effect =
+    Refused("make a model with the adapter first: `hearth create` with ADAPTER in a Modelfile");
 const STEERING: Effect = Refused("models are not steered by vectors");
 const TERMINAL: Effect = Nothing("lines of the log have one form");
 
-const fn info(info: fn(&mut Flags, &Given) -> Result<(), String>, names: &'static [&'static str]) -> Row {
+const fn info(
+    info: fn(&mut Flags, &Given) -> Result<(), String>,
+    names: &'static [&'static str],
+) -> Row {
     plain(names, "", Do(info))
 }
 
@@ -89,7 +93,12 @@ pub(super) const ROWS: &[Row] = &[
     ),
     plain(&["--swa-full"], "SWA_FULL", BY_ITSELF),
     takes(&["-fa", "--flash-attn"], "FLASH_ATTN", BY_ITSELF),
-    pair(&["--perf"], &["--no-perf"], "PERF", Nothing("times are always measured")),
+    pair(
+        &["--perf"],
+        &["--no-perf"],
+        "PERF",
+        Nothing("times are always measured"),
+    ),
     pair(
         &["-e", "--escape"],
         &["--no-escape"],
@@ -108,36 +117,79 @@ pub(super) const ROWS: &[Row] = &[
     takes(&["--yarn-attn-factor"], "YARN_ATTN_FACTOR", ROPE),
     takes(&["--yarn-beta-slow"], "YARN_BETA_SLOW", ROPE),
     takes(&["--yarn-beta-fast"], "YARN_BETA_FAST", ROPE),
-    pair(&["-kvo", "--kv-offload"], &["-nkvo", "--no-kv-offload"], "KV_OFFLOAD", NO_DEVICE),
+    pair(
+        &["-kvo", "--kv-offload"],
+        &["-nkvo", "--no-kv-offload"],
+        "KV_OFFLOAD",
+        NO_DEVICE,
+    ),
     pair(&["--repack"], &["-nr", "--no-repack"], "REPACK", BY_ITSELF),
     plain(&["--no-host"], "NO_HOST", NO_DEVICE),
     takes(&["-ctk", "--cache-type-k"], "CACHE_TYPE_K", SAME_CACHE),
     takes(&["-ctv", "--cache-type-v"], "CACHE_TYPE_V", SAME_CACHE),
-    takes(&["-dt", "--defrag-thold"], "DEFRAG_THOLD", Nothing("the cache is in pages")),
-    takes(&["--rpc"], "RPC", Refused("one machine computes: leave it out")),
-    takes(&["-lm", "--load-mode"], "LOAD_MODE", Nothing("files are mapped")),
-    takes(&["-lzm", "--lazy-mode"], "LAZY_MODE", Nothing("files are mapped")),
+    takes(
+        &["-dt", "--defrag-thold"],
+        "DEFRAG_THOLD",
+        Nothing("the cache is in pages"),
+    ),
+    takes(
+        &["--rpc"],
+        "RPC",
+        Refused("one machine computes: leave it out"),
+    ),
+    takes(
+        &["-lm", "--load-mode"],
+        "LOAD_MODE",
+        Nothing("files are mapped"),
+    ),
+    takes(
+        &["-lzm", "--lazy-mode"],
+        "LAZY_MODE",
+        Nothing("files are mapped"),
+    ),
     takes(&["--numa"], "NUMA", BY_ITSELF),
     takes(&["-dev", "--device"], "DEVICE", NO_DEVICE),
     takes(&["-ot", "--override-tensor"], "OVERRIDE_TENSOR", NO_DEVICE),
     plain(&["-cmoe", "--cpu-moe"], "CPU_MOE", NO_DEVICE),
     takes(&["-ncmoe", "--n-cpu-moe"], "N_CPU_MOE", NO_DEVICE),
     takes(&["-ncffn", "--n-cpu-ffn"], "N_CPU_FFN", NO_DEVICE),
-    takes(&["-ngl", "--gpu-layers", "--n-gpu-layers"], "N_GPU_LAYERS", NO_DEVICE),
+    takes(
+        &["-ngl", "--gpu-layers", "--n-gpu-layers"],
+        "N_GPU_LAYERS",
+        NO_DEVICE,
+    ),
     takes(&["-sm", "--split-mode"], "SPLIT_MODE", NO_DEVICE),
     takes(&["-ts", "--tensor-split"], "TENSOR_SPLIT", NO_DEVICE),
     takes(&["-mg", "--main-gpu"], "MAIN_GPU", NO_DEVICE),
-    takes(&["-fit", "--fit"], "FIT", Nothing("what does not fit is refused before it is loaded")),
+    takes(
+        &["-fit", "--fit"],
+        "FIT",
+        Nothing("what does not fit is refused before it is loaded"),
+    ),
     takes(&["-fitt", "--fit-target"], "FIT_TARGET", BY_ITSELF),
     takes(&["-fitc", "--fit-ctx"], "FIT_CTX", BY_ITSELF),
-    plain(&["--check-tensors"], "", Nothing("files are checked when they come and when they are read")),
-    takes(&["--override-kv"], "", Refused("metadata is the model's: change the file")),
+    plain(
+        &["--check-tensors"],
+        "",
+        Nothing("files are checked when they come and when they are read"),
+    ),
+    takes(
+        &["--override-kv"],
+        "",
+        Refused("metadata is the model's: change the file"),
+    ),
     pair(&["--op-offload"], &["--no-op-offload"], "", NO_DEVICE),
     takes(&["--lora"], "", ADAPTER),
     takes(&["--lora-scaled"], "", ADAPTER),
     takes(&["--control-vector"], "", STEERING),
     takes(&["--control-vector-scaled"], "", STEERING),
-    Row { names: &["--control-vector-layer-range"], off: &[], env: "", takes: 2, effect: STEERING },
+    Row {
+        names: &["--control-vector-layer-range"],
+        off: &[],
+        env: "",
+        takes: 2,
+        effect: STEERING,
+    },
     takes(
         &["-m", "--model"],
         "MODEL",
@@ -146,13 +198,24 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         }),
     ),
-    takes(&["-mu", "--model-url"], "MODEL_URL", Refused("download the file and name it with -m, or use -hf")),
-    takes(&["-dr", "--docker-repo"], "DOCKER_REPO", Refused("pull the model by its name, or use -hf")),
+    takes(
+        &["-mu", "--model-url"],
+        "MODEL_URL",
+        Refused("download the file and name it with -m, or use -hf"),
+    ),
+    takes(
+        &["-dr", "--docker-repo"],
+        "DOCKER_REPO",
+        Refused("pull the model by its name, or use -hf"),
+    ),
     takes(
         &["-hf", "-hfr", "--hf-repo"],
         "HF_REPO",
         Do(|flags, given| {
-            flags.source = Some(Source::Repository { name: given.text().to_owned(), file: None });
+            flags.source = Some(Source::Repository {
+                name: given.text().to_owned(),
+                file: None,
+            });
             Ok(())
         }),
     ),
@@ -223,6 +286,16 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         }),
     ),
-    pair(&["--log-prefix"], &["--no-log-prefix"], "LOG_PREFIX", TERMINAL),
-    pair(&["--log-timestamps"], &["--no-log-timestamps"], "LOG_TIMESTAMPS", TERMINAL),
+    pair(
+        &["--log-prefix"],
+        &["--no-log-prefix"],
+        "LOG_PREFIX",
+        TERMINAL,
+    ),
+    pair(
+        &["--log-timestamps"],
+        &["--no-log-timestamps"],
+        "LOG_TIMESTAMPS",
+        TERMINAL,
+    ),
 ];

@@ -12,7 +12,8 @@ use crate::dialects::llama_server::chat::ReasoningFormat;
 
 use Effect::{Do, Nothing, Refused};
 
-const PAGES: Effect = Nothing("prefixes of all requests are kept in pages, as far as memory reaches");
+const PAGES: Effect =
+    Nothing("prefixes of all requests are kept in pages, as far as memory reaches");
 const PLAIN_PICTURES: Effect = Nothing("pictures are not read");
 const NO_PICTURES: Effect = Refused("pictures are not read: serve the model without its projector");
 const NO_PAGES: Effect = Nothing("there are no pages for browsers here");
@@ -53,12 +54,35 @@ macro_rules! list {
 
 pub(super) const ROWS: &[Row] = &[
     takes(&["--kv-unified-per-slot"], "KV_UNIFIED_PER_SLOT", PAGES),
-    takes(&["-ctxcp", "--ctx-checkpoints", "--swa-checkpoints"], "CTX_CHECKPOINTS", PAGES),
-    takes(&["-cms", "--checkpoint-min-step"], "CHECKPOINT_MIN_SPACING_NT", PAGES),
+    takes(
+        &["-ctxcp", "--ctx-checkpoints", "--swa-checkpoints"],
+        "CTX_CHECKPOINTS",
+        PAGES,
+    ),
+    takes(
+        &["-cms", "--checkpoint-min-step"],
+        "CHECKPOINT_MIN_SPACING_NT",
+        PAGES,
+    ),
     takes(&["-cram", "--cache-ram"], "CACHE_RAM", PAGES),
-    pair(&["-kvu", "--kv-unified"], &["-no-kvu", "--no-kv-unified"], "KV_UNIFIED", PAGES),
-    pair(&["--cache-idle-slots"], &["--no-cache-idle-slots"], "CACHE_IDLE_SLOTS", PAGES),
-    pair(&["--context-shift"], &["--no-context-shift"], "CONTEXT_SHIFT", flag!(standing.shift)),
+    pair(
+        &["-kvu", "--kv-unified"],
+        &["-no-kvu", "--no-kv-unified"],
+        "KV_UNIFIED",
+        PAGES,
+    ),
+    pair(
+        &["--cache-idle-slots"],
+        &["--no-cache-idle-slots"],
+        "CACHE_IDLE_SLOTS",
+        PAGES,
+    ),
+    pair(
+        &["--context-shift"],
+        &["--no-context-shift"],
+        "CONTEXT_SHIFT",
+        flag!(standing.shift),
+    ),
     takes(
         &["-r", "--reverse-prompt"],
         "",
@@ -67,8 +91,17 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         }),
     ),
-    plain(&["-sp", "--special"], "", Refused("special tokens are never printed: /tokenize shows them")),
-    pair(&["--warmup"], &["--no-warmup"], "", Nothing("the first request is as fast as the others")),
+    plain(
+        &["-sp", "--special"],
+        "",
+        Refused("special tokens are never printed: /tokenize shows them"),
+    ),
+    pair(
+        &["--warmup"],
+        &["--no-warmup"],
+        "",
+        Nothing("the first request is as fast as the others"),
+    ),
     plain(
         &["--spm-infill"],
         "",
@@ -102,14 +135,36 @@ pub(super) const ROWS: &[Row] = &[
     ),
     takes(&["-mm", "--mmproj"], "MMPROJ", NO_PICTURES),
     takes(&["-mmu", "--mmproj-url"], "MMPROJ_URL", NO_PICTURES),
-    pair(&["--mmproj-auto"], &["--no-mmproj", "--no-mmproj-auto"], "MMPROJ_AUTO", PLAIN_PICTURES),
-    pair(&["--mmproj-offload"], &["--no-mmproj-offload"], "MMPROJ_OFFLOAD", PLAIN_PICTURES),
-    takes(&["-mmdev", "--mmproj-device"], "MTMD_BACKEND_DEVICE", PLAIN_PICTURES),
+    pair(
+        &["--mmproj-auto"],
+        &["--no-mmproj", "--no-mmproj-auto"],
+        "MMPROJ_AUTO",
+        PLAIN_PICTURES,
+    ),
+    pair(
+        &["--mmproj-offload"],
+        &["--no-mmproj-offload"],
+        "MMPROJ_OFFLOAD",
+        PLAIN_PICTURES,
+    ),
+    takes(
+        &["-mmdev", "--mmproj-device"],
+        "MTMD_BACKEND_DEVICE",
+        PLAIN_PICTURES,
+    ),
     takes(&["--image-min-tokens"], "IMAGE_MIN_TOKENS", PLAIN_PICTURES),
     takes(&["--image-max-tokens"], "IMAGE_MAX_TOKENS", PLAIN_PICTURES),
-    takes(&["--mtmd-batch-max-tokens"], "MTMD_BATCH_MAX_TOKENS", PLAIN_PICTURES),
+    takes(
+        &["--mtmd-batch-max-tokens"],
+        "MTMD_BATCH_MAX_TOKENS",
+        PLAIN_PICTURES,
+    ),
     takes(&["--video-fps"], "VIDEO_FPS", PLAIN_PICTURES),
-    takes(&["--video-timestamp-interval"], "VIDEO_TIMESTAMP_INTERVAL", PLAIN_PICTURES),
+    takes(
+        &["--video-timestamp-interval"],
+        "VIDEO_TIMESTAMP_INTERVAL",
+        PLAIN_PICTURES,
+    ),
     takes(&["--video-ffmpeg-dir"], "VIDEO_FFMPEG_DIR", PLAIN_PICTURES),
     takes(&["-a", "--alias"], "ALIAS", list!(aliases)),
     takes(&["--tags"], "TAGS", list!(tags)),
@@ -131,14 +186,27 @@ pub(super) const ROWS: &[Row] = &[
         }),
     ),
     plain(&["--reuse-port"], "REUSE_PORT", flag!(reuse_port)),
-    takes(&["--path"], "STATIC_PATH", Refused("this server serves no files")),
+    takes(
+        &["--path"],
+        "STATIC_PATH",
+        Refused("this server serves no files"),
+    ),
     takes(&["--cors-origins"], "CORS_ORIGINS", list!(cors_origins)),
     takes(&["--cors-methods"], "CORS_METHODS", list!(cors_methods)),
     takes(&["--cors-headers"], "CORS_HEADERS", list!(cors_headers)),
-    pair(&["--cors-credentials"], &["--no-cors-credentials"], "CORS_CREDENTIALS", flag!(cors_credentials)),
+    pair(
+        &["--cors-credentials"],
+        &["--no-cors-credentials"],
+        "CORS_CREDENTIALS",
+        flag!(cors_credentials),
+    ),
     takes(&["--api-prefix"], "API_PREFIX", Do(prefix)),
     takes(&["--ui-config", "--webui-config"], "UI_CONFIG", NO_PAGES),
-    takes(&["--ui-config-file", "--webui-config-file"], "UI_CONFIG_FILE", NO_PAGES),
+    takes(
+        &["--ui-config-file", "--webui-config-file"],
+        "UI_CONFIG_FILE",
+        NO_PAGES,
+    ),
     pair(
         &["--ui-mcp-proxy", "--webui-mcp-proxy"],
         &["--no-ui-mcp-proxy", "--no-webui-mcp-proxy"],
@@ -149,20 +217,43 @@ pub(super) const ROWS: &[Row] = &[
     takes(&["--tools-runtime"], "TOOLS_RUNTIME", NO_TOOLS),
     takes(&["--mcp-servers-config"], "MCP_SERVERS_CONFIG", NO_TOOLS),
     takes(&["--mcp-servers-json"], "MCP_SERVERS_JSON", NO_TOOLS),
-    pair(&["-ag", "--agent"], &["-no-ag", "--no-agent"], "AGENT", NO_TOOLS),
-    pair(&["--ui", "--webui"], &["--no-ui", "--no-webui"], "UI", NO_PAGES),
-    plain(&["--embedding", "--embeddings"], "EMBEDDINGS", flag!(embeddings)),
+    pair(
+        &["-ag", "--agent"],
+        &["-no-ag", "--no-agent"],
+        "AGENT",
+        NO_TOOLS,
+    ),
+    pair(
+        &["--ui", "--webui"],
+        &["--no-ui", "--no-webui"],
+        "UI",
+        NO_PAGES,
+    ),
+    plain(
+        &["--embedding", "--embeddings"],
+        "EMBEDDINGS",
+        flag!(embeddings),
+    ),
     plain(&["--rerank", "--reranking"], "RERANKING", flag!(rerank)),
     takes(&["--api-key"], "LLAMA_API_KEY", list!(api_keys)),
     takes(&["--api-key-file"], "API_KEY_FILE", path!(api_key_file)),
     takes(&["--ssl-key-file"], "SSL_KEY_FILE", path!(tls_key)),
-    takes(&["--ssl-cert-file"], "SSL_CERT_FILE", path!(tls_certificate)),
-    takes(&["--chat-template-kwargs"], "CHAT_TEMPLATE_KWARGS", Do(variables)),
+    takes(
+        &["--ssl-cert-file"],
+        "SSL_CERT_FILE",
+        path!(tls_certificate),
+    ),
+    takes(
+        &["--chat-template-kwargs"],
+        "CHAT_TEMPLATE_KWARGS",
+        Do(variables),
+    ),
     takes(
         &["-to", "--timeout"],
         "TIMEOUT",
         Do(|flags, given| {
-            flags.timeout = Duration::from_secs(given.whole(1, i64::from(i32::MAX))?.unsigned_abs());
+            flags.timeout =
+                Duration::from_secs(given.whole(1, i64::from(i32::MAX))?.unsigned_abs());
             Ok(())
         }),
     ),
@@ -174,12 +265,26 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         }),
     ),
-    takes(&["--threads-http"], "THREADS_HTTP", Nothing("connections wait without threads of their own")),
-    pair(&["--cache-prompt"], &["--no-cache-prompt"], "CACHE_PROMPT", PAGES),
+    takes(
+        &["--threads-http"],
+        "THREADS_HTTP",
+        Nothing("connections wait without threads of their own"),
+    ),
+    pair(
+        &["--cache-prompt"],
+        &["--no-cache-prompt"],
+        "CACHE_PROMPT",
+        PAGES,
+    ),
     takes(&["--cache-reuse"], "CACHE_REUSE", PAGES),
     plain(&["--metrics"], "ENDPOINT_METRICS", flag!(metrics)),
     plain(&["--props"], "ENDPOINT_PROPS", flag!(props)),
-    pair(&["--slots"], &["--no-slots"], "ENDPOINT_SLOTS", flag!(slots)),
+    pair(
+        &["--slots"],
+        &["--no-slots"],
+        "ENDPOINT_SLOTS",
+        flag!(slots),
+    ),
     takes(&["--slot-save-path"], "", path!(slot_directory)),
     takes(&["--media-path"], "", PLAIN_PICTURES),
     takes(&["--models-dir"], "MODELS_DIR", STORE),
@@ -198,7 +303,12 @@ pub(super) const ROWS: &[Row] = &[
         "MODELS_AUTOLOAD",
         Nothing("a model is loaded when it is asked for"),
     ),
-    pair(&["--jinja"], &["--no-jinja"], "JINJA", Nothing("the model's template is always used")),
+    pair(
+        &["--jinja"],
+        &["--no-jinja"],
+        "JINJA",
+        Nothing("the model's template is always used"),
+    ),
     takes(&["--reasoning-format"], "THINK", Do(reasoning_format)),
     takes(&["-rea", "--reasoning"], "REASONING", Do(reasoning)),
     takes(&["--reasoning-effort"], "REASONING_EFFORT", Do(effort)),
@@ -222,8 +332,17 @@ pub(super) const ROWS: &[Row] = &[
         Nothing("the template decides which thoughts stay"),
     ),
     takes(&["--chat-template"], "CHAT_TEMPLATE", Do(template)),
-    takes(&["--chat-template-file"], "CHAT_TEMPLATE_FILE", path!(template_file)),
-    pair(&["--skip-chat-parsing"], &["--no-skip-chat-parsing"], "SKIP_CHAT_PARSING", flag!(chats.unparsed)),
+    takes(
+        &["--chat-template-file"],
+        "CHAT_TEMPLATE_FILE",
+        path!(template_file),
+    ),
+    pair(
+        &["--skip-chat-parsing"],
+        &["--no-skip-chat-parsing"],
+        "SKIP_CHAT_PARSING",
+        flag!(chats.unparsed),
+    ),
     pair(
         &["--prefill-assistant"],
         &["--no-prefill-assistant"],
@@ -234,7 +353,11 @@ pub(super) const ROWS: &[Row] = &[
         }),
     ),
     takes(&["-sps", "--slot-prompt-similarity"], "", PAGES),
-    plain(&["--lora-init-without-apply"], "", Nothing("adapters are part of a model")),
+    plain(
+        &["--lora-init-without-apply"],
+        "",
+        Nothing("adapters are part of a model"),
+    ),
     takes(
         &["--sleep-idle-seconds"],
         "",
@@ -243,7 +366,11 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         }),
     ),
-    takes(&["--log-prompts-dir"], "", Refused("prompts are never written down")),
+    takes(
+        &["--log-prompts-dir"],
+        "",
+        Refused("prompts are never written down"),
+    ),
     plain(&["--embd-gemma-default"], "", PRESET),
     plain(&["--fim-qwen-1.5b-default"], "", PRESET),
     plain(&["--fim-qwen-3b-default"], "", PRESET),
@@ -264,7 +391,11 @@ fn seconds(given: &Given) -> Result<Option<Duration>, String> {
 }
 
 fn hosts(flags: &mut Flags, given: &Given) -> Result<(), String> {
-    let hosts: Vec<String> = given.list().into_iter().map(|it| it.trim().to_owned()).collect();
+    let hosts: Vec<String> = given
+        .list()
+        .into_iter()
+        .map(|it| it.trim().to_owned())
+        .collect();
     if hosts.is_empty() {
         return Err("an address was expected, found nothing".to_owned());
     }
@@ -275,7 +406,11 @@ fn hosts(flags: &mut Flags, given: &Given) -> Result<(), String> {
 /// Begins with a slash and ends without one.
 fn prefix(flags: &mut Flags, given: &Given) -> Result<(), String> {
     let path = given.text().trim_matches('/');
-    flags.prefix = if path.is_empty() { String::new() } else { format!("/{path}") };
+    flags.prefix = if path.is_empty() {
+        String::new()
+    } else {
+        format!("/{path}")
+    };
     Ok(())
 }
 

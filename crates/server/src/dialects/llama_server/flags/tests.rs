@@ -12,7 +12,9 @@ use crate::core::request::{Format, Think};
 const SPELLINGS: &str = include_str!("spellings.txt");
 
 /// Values of which every option that is heeded takes one.
-const SAMPLES: [&str; 10] = ["1", "0.5", "on", "none", "15043-1", "{}", "{{ a }}", "a", "low", "auto"];
+const SAMPLES: [&str; 10] = [
+    "1", "0.5", "on", "none", "15043-1", "{}", "{{ a }}", "a", "low", "auto",
+];
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
@@ -41,25 +43,41 @@ fn every_spelling_is_heeded_or_named_or_refused() {
             let (row, on) = find(&name).unwrap_or_else(|| panic!("{name} is not known"));
             assert_eq!(row.takes, takes, "{name}");
             assert_eq!(row.env, *env, "{name}");
-            let is_negative = name.starts_with("--no-") || ["-nr", "-nkvo", "-nocb", "-no-kvu", "-no-ag"].contains(&name.as_str());
+            let is_negative = name.starts_with("--no-")
+                || ["-nr", "-nkvo", "-nocb", "-no-kvu", "-no-ag"].contains(&name.as_str());
             assert_eq!(on, !is_negative || name == "--no-host", "{name}");
             let results: Vec<_> = SAMPLES
                 .iter()
                 .map(|sample| {
-                    let arguments: Vec<&str> = [name.as_str()].into_iter().chain(vec![*sample; takes]).collect();
+                    let arguments: Vec<&str> = [name.as_str()]
+                        .into_iter()
+                        .chain(vec![*sample; takes])
+                        .collect();
                     parse(&arguments)
                 })
                 .collect();
             match row.effect {
                 Effect::Refused(_) if on => {
                     let error = results[0].clone().unwrap_err();
-                    assert!(matches!(error, FlagError::Refused { .. }), "{name}: {error}");
+                    assert!(
+                        matches!(error, FlagError::Refused { .. }),
+                        "{name}: {error}"
+                    );
                 }
                 Effect::Refused(_) => assert_eq!(results[0], Ok(Flags::default()), "{name}"),
                 Effect::Nothing(reason) => {
                     let flags = results[0].clone().unwrap();
-                    assert_eq!(flags.warnings, [format!("{name} has no effect here: {reason}")]);
-                    assert_eq!(Flags { warnings: Vec::new(), ..flags }, Flags::default());
+                    assert_eq!(
+                        flags.warnings,
+                        [format!("{name} has no effect here: {reason}")]
+                    );
+                    assert_eq!(
+                        Flags {
+                            warnings: Vec::new(),
+                            ..flags
+                        },
+                        Flags::default()
+                    );
                 }
                 Effect::Do(_) | Effect::Sampling(_) => {
                     assert!(results.iter().any(Result::is_ok), "{name}: {results:?}");
@@ -90,13 +108,54 @@ fn no_spelling_and_no_variable_stands_twice() {
 #[test]
 fn a_usual_command_line() {
     let flags = heeded(&[
-        "-m", "m.gguf", "-c", "8192", "--host", "0.0.0.0,/tmp/a.sock", "--port", "8081", "-np", "2", "--api_key", "a,b",
-        "--temp", "0.2", "--top-k", "-5", "-n", "128", "--no-slots", "--metrics", "-a", "x,y", "-r", "\\nUser:", "-l", "15-inf",
-        "--samplers", "top_k;temp", "--reasoning-budget", "100", "--chat-template-kwargs", "{\"a\": 1}", "--api-prefix", "x/",
-        "--dry-sequence-breaker", "\\n", "--dry-sequence-breaker", ";", "--seed", "-1", "-ngl", "99",
+        "-m",
+        "m.gguf",
+        "-c",
+        "8192",
+        "--host",
+        "0.0.0.0,/tmp/a.sock",
+        "--port",
+        "8081",
+        "-np",
+        "2",
+        "--api_key",
+        "a,b",
+        "--temp",
+        "0.2",
+        "--top-k",
+        "-5",
+        "-n",
+        "128",
+        "--no-slots",
+        "--metrics",
+        "-a",
+        "x,y",
+        "-r",
+        "\\nUser:",
+        "-l",
+        "15-inf",
+        "--samplers",
+        "top_k;temp",
+        "--reasoning-budget",
+        "100",
+        "--chat-template-kwargs",
+        "{\"a\": 1}",
+        "--api-prefix",
+        "x/",
+        "--dry-sequence-breaker",
+        "\\n",
+        "--dry-sequence-breaker",
+        ";",
+        "--seed",
+        "-1",
+        "-ngl",
+        "99",
     ]);
     assert_eq!(flags.source, Some(Source::Path("m.gguf".into())));
-    assert_eq!((flags.context, flags.port, flags.parallel), (Some(8192), 8081, Some(2)));
+    assert_eq!(
+        (flags.context, flags.port, flags.parallel),
+        (Some(8192), 8081, Some(2))
+    );
     assert_eq!(flags.hosts, ["0.0.0.0", "/tmp/a.sock"]);
     assert_eq!(flags.api_keys, ["a", "b"]);
     assert_eq!(flags.aliases, ["x", "y"]);
@@ -104,7 +163,14 @@ fn a_usual_command_line() {
     assert!(flags.metrics && !flags.slots);
     assert_eq!(flags.standing.stops, ["\nUser:"]);
     assert_eq!(flags.standing.biases.ids, [(15, f32::NEG_INFINITY)]);
-    assert_eq!((flags.standing.max_tokens, flags.standing.parallel, flags.standing.seed), (Some(128), 2, None));
+    assert_eq!(
+        (
+            flags.standing.max_tokens,
+            flags.standing.parallel,
+            flags.standing.seed
+        ),
+        (Some(128), 2, None)
+    );
     assert_eq!(
         json!(flags.standing.settings),
         json!({"temperature": 0.2, "top_k": 0, "samplers": ["top_k", "temperature"], "dry_sequence_breakers": ["\n", ";"]})
@@ -126,11 +192,17 @@ fn a_usual_command_line() {
 
 #[test]
 fn a_file_of_a_repository_in_any_order() {
-    for arguments in [["-hf", "u/m", "-hff", "m.gguf"], ["-hff", "m.gguf", "-hf", "u/m"]] {
+    for arguments in [
+        ["-hf", "u/m", "-hff", "m.gguf"],
+        ["-hff", "m.gguf", "-hf", "u/m"],
+    ] {
         let source = heeded(&arguments).source;
         assert_eq!(
             source,
-            Some(Source::Repository { name: "u/m".into(), file: Some("m.gguf".into()) })
+            Some(Source::Repository {
+                name: "u/m".into(),
+                file: Some("m.gguf".into())
+            })
         );
     }
 }
@@ -142,14 +214,34 @@ fn values_that_are_words_or_begin_with_a_dash() {
     assert_eq!(heeded(&["-r", "--port"]).standing.stops, ["--port"]);
     assert_eq!(heeded(&["-rea", "off"]).chats.think, Think::Off);
     assert_eq!(heeded(&["-rea", "on"]).chats.think, Think::IfPossible(None));
-    assert_eq!(heeded(&["--reasoning-effort", "low"]).chats.think, Think::IfPossible(Some("low".into())));
+    assert_eq!(
+        heeded(&["--reasoning-effort", "low"]).chats.think,
+        Think::IfPossible(Some("low".into()))
+    );
     assert_eq!(heeded(&["--sse-ping-interval", "-1"]).standing.ping, None);
-    assert_eq!(heeded(&["--sleep-idle-seconds", "60"]).idle, Some(Duration::from_secs(60)));
-    assert_eq!(heeded(&["--no-escape", "-r", "\\n"]).standing.stops, ["\\n"]);
-    assert_eq!(heeded(&["--dry-sequence-breaker", "none"]).standing.settings["dry_sequence_breakers"], json!([]));
-    assert_eq!(heeded(&["-j", "{}"]).standing.format, Some(Format::Schema(json!({}))));
+    assert_eq!(
+        heeded(&["--sleep-idle-seconds", "60"]).idle,
+        Some(Duration::from_secs(60))
+    );
+    assert_eq!(
+        heeded(&["--no-escape", "-r", "\\n"]).standing.stops,
+        ["\\n"]
+    );
+    assert_eq!(
+        heeded(&["--dry-sequence-breaker", "none"])
+            .standing
+            .settings["dry_sequence_breakers"],
+        json!([])
+    );
+    assert_eq!(
+        heeded(&["-j", "{}"]).standing.format,
+        Some(Format::Schema(json!({})))
+    );
     assert_eq!(heeded(&["--pooling", "cls"]).pooling, Some("cls"));
-    assert_eq!(heeded(&["-a", "\"a,b\",\"c\"\"d\""]).aliases, ["a,b", "c\"d"]);
+    assert_eq!(
+        heeded(&["-a", "\"a,b\",\"c\"\"d\""]).aliases,
+        ["a,b", "c\"d"]
+    );
     assert_eq!(heeded(&["--list-devices"]).info, Some(Info::Devices));
 }
 
@@ -201,15 +293,26 @@ fn the_strongest_layer_wins() {
         "top-k = 8\nn = 5\nr = a\nr = b\n",
     ];
     let arguments = words("--port 1");
-    let flags = read(&arguments, |name| environment.get(name).map(|it| (*it).to_owned()), &files).unwrap();
+    let flags = read(
+        &arguments,
+        |name| environment.get(name).map(|it| (*it).to_owned()),
+        &files,
+    )
+    .unwrap();
     assert_eq!((flags.port, flags.context), (1, Some(4096)));
     assert!(!flags.slots && flags.metrics && !flags.props && flags.standing.shift);
-    assert_eq!((flags.api_keys, flags.hub_token), (vec!["k".to_owned()], Some("t".to_owned())));
+    assert_eq!(
+        (flags.api_keys, flags.hub_token),
+        (vec!["k".to_owned()], Some("t".to_owned()))
+    );
     assert_eq!(flags.aliases, ["z"]);
     assert_eq!(flags.standing.max_tokens, Some(5));
     assert_eq!(flags.standing.stops, ["a", "b"]);
     assert_eq!(json!(flags.standing.settings), json!({"top_k": 7}));
-    assert_eq!(flags.warnings, ["LLAMA_ARG_PORT gives way to the command line"]);
+    assert_eq!(
+        flags.warnings,
+        ["LLAMA_ARG_PORT gives way to the command line"]
+    );
 
     let bad = |name: &str| (name == "LLAMA_ARG_ENDPOINT_SLOTS").then(|| "perhaps".to_owned());
     assert_eq!(

@@ -24,21 +24,44 @@ fn token(id: u32, text: &str) -> Token {
         id,
         bytes: text.as_bytes().to_vec(),
         logprob: Some(-0.5),
-        top: vec![(id, text.as_bytes().to_vec(), -0.5), (9, vec![0xc3], f32::NEG_INFINITY)],
+        top: vec![
+            (id, text.as_bytes().to_vec(), -0.5),
+            (9, vec![0xc3], f32::NEG_INFINITY),
+        ],
     }
 }
 
 fn delta(choice: usize, text: &str, tokens: Vec<Token>) -> Event {
-    Event::Delta { choice, pieces: vec![Piece::Content(text.into())], tokens }
+    Event::Delta {
+        choice,
+        pieces: vec![Piece::Content(text.into())],
+        tokens,
+    }
 }
 
 fn end(choice: usize, finish: Finish, tokens: usize) -> Event {
-    let timing = Timing { prefill: MS(10), decode: MS(30), ..Timing::default() };
-    Event::End { choice, outcome: Outcome { finish, tokens, timing, ..Outcome::default() } }
+    let timing = Timing {
+        prefill: MS(10),
+        decode: MS(30),
+        ..Timing::default()
+    };
+    Event::End {
+        choice,
+        outcome: Outcome {
+            finish,
+            tokens,
+            timing,
+            ..Outcome::default()
+        },
+    }
 }
 
 fn style() -> Style {
-    Style { settings: json!({"seed": 1}), choices: 1, ..Style::default() }
+    Style {
+        settings: json!({"seed": 1}),
+        choices: 1,
+        ..Style::default()
+    }
 }
 
 fn example() -> Vec<Event> {
@@ -87,7 +110,11 @@ fn a_stream() {
     };
     assert_eq!(
         stream(style(), example()),
-        [piece(" bl", json!([1]), 1), piece("ue.\n", json!([2, 3]), 3), last()]
+        [
+            piece(" bl", json!([1]), 1),
+            piece("ue.\n", json!([2, 3]), 3),
+            last()
+        ]
     );
 }
 
@@ -97,21 +124,36 @@ fn the_same_answer_whole() {
     expected["content"] = json!(" blue.\n");
     assert_eq!(whole(&style(), vec![example()]).unwrap(), expected);
     expected["tokens"] = json!([1, 2, 3]);
-    let with_tokens = Style { tokens: true, ..style() };
+    let with_tokens = Style {
+        tokens: true,
+        ..style()
+    };
     assert_eq!(whole(&with_tokens, vec![example()]).unwrap(), expected);
 }
 
 #[test]
 fn only_the_fields_that_are_wanted() {
-    let only = ["content", "timings/prompt_n", "generation_settings/seed", "oops", "content/x"];
-    let style = Style { only: only.map(str::to_owned).to_vec(), ..style() };
+    let only = [
+        "content",
+        "timings/prompt_n",
+        "generation_settings/seed",
+        "oops",
+        "content/x",
+    ];
+    let style = Style {
+        only: only.map(str::to_owned).to_vec(),
+        ..style()
+    };
     assert_eq!(
         whole(&style, vec![example()]).unwrap(),
         json!({"content": " blue.\n", "timings/prompt_n": 5, "generation_settings/seed": 1})
     );
     let frames = stream(style, example());
     assert_eq!(frames[0]["stop"], false);
-    assert_eq!(frames[2], json!({"content": "", "timings/prompt_n": 5, "generation_settings/seed": 1}));
+    assert_eq!(
+        frames[2],
+        json!({"content": "", "timings/prompt_n": 5, "generation_settings/seed": 1})
+    );
 }
 
 #[test]
@@ -122,7 +164,11 @@ fn reasons() {
         (Finish::Length, "limit", "", false),
         (Finish::Context, "limit", "", true),
     ] {
-        let answer = whole(&style(), vec![vec![started(), end(0, finish.clone(), 1), Event::Done]]).unwrap();
+        let answer = whole(
+            &style(),
+            vec![vec![started(), end(0, finish.clone(), 1), Event::Done]],
+        )
+        .unwrap();
         assert_eq!(answer["stop_type"], kind, "{finish:?}");
         assert_eq!(answer["stopping_word"], word, "{finish:?}");
         assert_eq!(answer["truncated"], truncated, "{finish:?}");
@@ -131,8 +177,18 @@ fn reasons() {
 
 #[test]
 fn how_likely_tokens_were() {
-    let events = || vec![started(), delta(0, "a", vec![token(1, "a")]), end(0, Finish::Length, 1), Event::Done];
-    let before = Style { probabilities: true, ..style() };
+    let events = || {
+        vec![
+            started(),
+            delta(0, "a", vec![token(1, "a")]),
+            end(0, Finish::Length, 1),
+            Event::Done,
+        ]
+    };
+    let before = Style {
+        probabilities: true,
+        ..style()
+    };
     let expected = json!([{
         "id": 1, "token": "a", "bytes": [97], "logprob": -0.5,
         "top_logprobs": [
@@ -140,11 +196,17 @@ fn how_likely_tokens_were() {
             {"id": 9, "token": "", "bytes": [195], "logprob": f32::MIN},
         ],
     }]);
-    assert_eq!(whole(&before, vec![events()]).unwrap()["completion_probabilities"], expected);
+    assert_eq!(
+        whole(&before, vec![events()]).unwrap()["completion_probabilities"],
+        expected
+    );
     let frames = stream(before.clone(), events());
     assert_eq!(frames[0]["completion_probabilities"], expected);
     assert_eq!(frames[1].get("completion_probabilities"), None);
-    let after = Style { after_sampling: true, ..before };
+    let after = Style {
+        after_sampling: true,
+        ..before
+    };
     let share = (-0.5_f32).exp();
     assert_eq!(
         whole(&after, vec![events()]).unwrap()["completion_probabilities"],
@@ -157,10 +219,19 @@ fn how_likely_tokens_were() {
 
 #[test]
 fn times_and_progress_in_pieces() {
-    let read = Event::Read { done: 5, total: 7, cached: 2, time: MS(12) };
+    let read = Event::Read {
+        done: 5,
+        total: 7,
+        cached: 2,
+        time: MS(12),
+    };
     let mut events = example();
     events.insert(1, read);
-    let style = Style { timings: true, progress: true, ..style() };
+    let style = Style {
+        timings: true,
+        progress: true,
+        ..style()
+    };
     let frames = stream(style, events.clone());
     assert_eq!(
         frames[0],
@@ -178,7 +249,10 @@ fn times_and_progress_in_pieces() {
 
 #[test]
 fn several_answers_are_a_list() {
-    let style = Style { choices: 2, ..style() };
+    let style = Style {
+        choices: 2,
+        ..style()
+    };
     let events = |text: &str| {
         vec![
             started(),
@@ -194,7 +268,12 @@ fn several_answers_are_a_list() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|answer| (answer["index"].as_u64().unwrap(), answer["content"].as_str().unwrap()))
+        .map(|answer| {
+            (
+                answer["index"].as_u64().unwrap(),
+                answer["content"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(found, [(0, "x"), (1, "a"), (2, "x"), (3, "b")]);
 }
@@ -204,9 +283,20 @@ fn failures_end_the_stream() {
     for (event, code) in [
         (Event::Failed(Failure::Internal("oops".into())), 500),
         (end(0, Finish::Cancelled, 1), 499),
-        (Event::Failed(Failure::Context { prompt: 9, context: 4 }), 400),
+        (
+            Event::Failed(Failure::Context {
+                prompt: 9,
+                context: 4,
+            }),
+            400,
+        ),
     ] {
-        let events = vec![started(), delta(0, "a", vec![]), event, delta(0, "b", vec![])];
+        let events = vec![
+            started(),
+            delta(0, "a", vec![]),
+            event,
+            delta(0, "b", vec![]),
+        ];
         let frames = stream(style(), events.clone());
         assert_eq!(frames.len(), 2);
         assert_eq!(frames[1]["error"]["code"], code);

@@ -6,9 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::core::Request;
-use crate::core::request::{
-    Chat, Defaults, Format, Input, Logprobs, Overflow, Piece, Think,
-};
+use crate::core::request::{Chat, Defaults, Format, Input, Logprobs, Overflow, Piece, Think};
 use crate::dialects::fields::Fields;
 
 fn ask(extra: Value) -> Result<Asked, Failure> {
@@ -73,7 +71,11 @@ fn numbers_are_moved_into_their_range() {
         ("min_keep", json!(3), json!(3)),
         ("dry_sequence_breakers", json!(["x"]), json!(["x"])),
         ("samplers", json!("kt"), json!(["top_k", "temperature"])),
-        ("samplers", json!(["top-k", "Temp"]), json!(["top_k", "temperature"])),
+        (
+            "samplers",
+            json!(["top-k", "Temp"]),
+            json!(["top_k", "temperature"]),
+        ),
         ("seed", json!(7), json!(7)),
         ("seed", json!(-1), json!(4294967295_u32)),
         ("seed", json!(-2), json!(4294967294_u32)),
@@ -101,13 +103,35 @@ fn what_the_engine_is_given() {
     assert_eq!(request.limits.indent, 4);
     assert_eq!(request.limits.time, Some(Duration::from_millis(1500)));
     assert!(request.limits.ignore_end && request.progress && asked.stream);
-    assert_eq!(request.overflow, Overflow { truncate: false, shift: false, keep: 2 });
-    assert_eq!(json!(request.sampling.settings), json!({"temperature": 0.5, "mirostat": "two"}));
-    assert_eq!(request.sampling.bias, [(5, 1.5), (6, f32::NEG_INFINITY), (8, 1.0)]);
+    assert_eq!(
+        request.overflow,
+        Overflow {
+            truncate: false,
+            shift: false,
+            keep: 2
+        }
+    );
+    assert_eq!(
+        json!(request.sampling.settings),
+        json!({"temperature": 0.5, "mirostat": "two"})
+    );
+    assert_eq!(
+        request.sampling.bias,
+        [(5, 1.5), (6, f32::NEG_INFINITY), (8, 1.0)]
+    );
     assert_eq!(request.sampling.bias_texts, [("b".to_owned(), -2.0)]);
-    assert_eq!(request.logprobs, Some(Logprobs { top: 4, after_sampling: true }));
+    assert_eq!(
+        request.logprobs,
+        Some(Logprobs {
+            top: 4,
+            after_sampling: true
+        })
+    );
     assert_eq!(request.format, Some(Format::Gbnf("root ::= \"a\"".into())));
-    assert_eq!((request.choices, request.sampling.seed, asked.style.ping), (2, Some(3), None));
+    assert_eq!(
+        (request.choices, request.sampling.seed, asked.style.ping),
+        (2, Some(3), None)
+    );
 }
 
 /// The names of settings are the engine's own.
@@ -146,16 +170,37 @@ fn the_command_line_holds_where_the_request_is_silent() {
     let request = &silent.requests[0];
     assert_eq!(request.limits.max_tokens, Some(32));
     assert_eq!(request.limits.stops, Some(vec!["S".to_owned()]));
-    assert_eq!((request.sampling.seed, &request.format), (Some(9), &Some(Format::Json)));
-    assert_eq!(request.overflow, Overflow { truncate: false, shift: true, keep: usize::MAX });
+    assert_eq!(
+        (request.sampling.seed, &request.format),
+        (Some(9), &Some(Format::Json))
+    );
+    assert_eq!(
+        request.overflow,
+        Overflow {
+            truncate: false,
+            shift: true,
+            keep: usize::MAX
+        }
+    );
     assert_eq!(silent.style.settings["top_k"], 5);
-    let told = ask(json!({"n_predict": -1, "stop": "T", "top_k": 6, "json_schema": {"type": "array"}, "n_discard": 3}));
+    let told = ask(
+        json!({"n_predict": -1, "stop": "T", "top_k": 6, "json_schema": {"type": "array"}, "n_discard": 3}),
+    );
     let request = &told.requests[0];
     assert_eq!(request.limits.max_tokens, None);
     assert_eq!(request.limits.stops, Some(vec!["T".to_owned()]));
-    assert_eq!(request.format, Some(Format::Schema(json!({"type": "array"}))));
-    assert_eq!(json!(request.sampling.settings), json!({"temperature": 0.1, "top_k": 6}));
-    assert_eq!(told.warnings, ["n_discard is not heeded: the older half is dropped"]);
+    assert_eq!(
+        request.format,
+        Some(Format::Schema(json!({"type": "array"})))
+    );
+    assert_eq!(
+        json!(request.sampling.settings),
+        json!({"temperature": 0.1, "top_k": 6})
+    );
+    assert_eq!(
+        told.warnings,
+        ["n_discard is not heeded: the older half is dropped"]
+    );
 }
 
 #[test]
@@ -170,13 +215,29 @@ fn infill_needs_both_sides() {
         "input_prefix": "p", "input_suffix": "s", "prompt": "q", "n_predict": 3,
         "input_extra": [{"filename": "a.py", "text": "x"}, {"text": "y"}],
     });
-    let standing = Standing { suffix_first: true, ..Standing::default() };
+    let standing = Standing {
+        suffix_first: true,
+        ..Standing::default()
+    };
     let asked = infill(body(whole.clone()), &standing).unwrap();
     let Input::Insert(insert) = &asked.requests[0].input else {
         panic!("{asked:?}");
     };
-    assert_eq!((insert.prefix.as_str(), insert.suffix.as_str(), insert.prompt.as_str()), ("p", "s", "q"));
-    assert_eq!(insert.extra, [("a.py".to_owned(), "x".to_owned()), ("tmp".to_owned(), "y".to_owned())]);
+    assert_eq!(
+        (
+            insert.prefix.as_str(),
+            insert.suffix.as_str(),
+            insert.prompt.as_str()
+        ),
+        ("p", "s", "q")
+    );
+    assert_eq!(
+        insert.extra,
+        [
+            ("a.py".to_owned(), "x".to_owned()),
+            ("tmp".to_owned(), "y".to_owned())
+        ]
+    );
     assert!(insert.suffix_first && !insert.by_template);
     for field in ["input_prefix", "input_suffix"] {
         let mut less = body(whole.clone());
@@ -224,10 +285,22 @@ fn refusals_name_the_field() {
             "dry_sequence_breakers",
             "dry_sequence_breakers must be a list of strings that is not empty",
         ),
-        (json!({"temperature": "hot"}), "temperature", "temperature must be a number, got a string"),
-        (json!({"lora": [{"id": 0, "scale": 0.5}]}), "lora[0].id", "lora[0].id is 0, and no adapter is loaded: create a model with it"),
+        (
+            json!({"temperature": "hot"}),
+            "temperature",
+            "temperature must be a number, got a string",
+        ),
+        (
+            json!({"lora": [{"id": 0, "scale": 0.5}]}),
+            "lora[0].id",
+            "lora[0].id is 0, and no adapter is loaded: create a model with it",
+        ),
     ] {
-        assert_eq!(refused(ask(extra.clone())), (field.to_owned(), message.to_owned()), "{extra}");
+        assert_eq!(
+            refused(ask(extra.clone())),
+            (field.to_owned(), message.to_owned()),
+            "{extra}"
+        );
     }
     for (extra, field) in [
         (json!({"n_keep": -2}), "n_keep"),
@@ -241,8 +314,14 @@ fn refusals_name_the_field() {
         (json!({"logit_bias": [[null, 1]]}), "logit_bias[0]"),
         (json!({"logit_bias": {"1": "x"}}), "logit_bias.1"),
         (json!({"samplers": [1]}), "samplers[0]"),
-        (json!({"reasoning_budget_tokens": 0}), "reasoning_budget_tokens"),
-        (json!({"prompt": {"prompt_string": "a", "multimodal_data": ["x"]}}), "prompt.multimodal_data"),
+        (
+            json!({"reasoning_budget_tokens": 0}),
+            "reasoning_budget_tokens",
+        ),
+        (
+            json!({"prompt": {"prompt_string": "a", "multimodal_data": ["x"]}}),
+            "prompt.multimodal_data",
+        ),
     ] {
         assert_eq!(refused(ask(extra.clone())).0, field, "{extra}");
     }
@@ -258,7 +337,10 @@ fn what_means_nothing_is_accepted_and_the_rest_is_told() {
     let other = asked(json!({"oops": 1, "samplers": ["infill", "top_k"]}));
     assert_eq!(
         other.warnings,
-        ["samplers: 'infill' is no sampler here and was left out", "oops is not known here"]
+        [
+            "samplers: 'infill' is no sampler here and was left out",
+            "oops is not known here"
+        ]
     );
 }
 
@@ -267,10 +349,20 @@ fn extended(extra: Value, chats: &chat::ChatStanding, stream: bool) -> Result<Ch
         messages: vec![Message::new("user", "a"), Message::new("assistant", "b")],
         ..Chat::default()
     };
-    let mut request = Request { input: Input::Chat(Box::new(given)), ..Request::default() };
+    let mut request = Request {
+        input: Input::Chat(Box::new(given)),
+        ..Request::default()
+    };
     let mut warnings = Vec::new();
     let mut fields = Fields::new(body(extra));
-    chat::extend(&mut fields, &Standing::default(), chats, stream, &mut request, &mut warnings)?;
+    chat::extend(
+        &mut fields,
+        &Standing::default(),
+        chats,
+        stream,
+        &mut request,
+        &mut warnings,
+    )?;
     match request.input {
         Input::Chat(chat) => Ok(*chat),
         other => panic!("{other:?}"),
@@ -282,7 +374,10 @@ fn chats_have_more_fields() {
     let none = chat::ChatStanding::default();
     let plain = extended(json!({}), &none, false).unwrap();
     assert!(plain.continue_last && !plain.reasoning_in_text);
-    assert_eq!((plain.reasoning_budget, plain.think), (None, Think::Default));
+    assert_eq!(
+        (plain.reasoning_budget, plain.think),
+        (None, Think::Default)
+    );
     let told = extended(
         json!({
             "reasoning_format": "none", "thinking_budget_tokens": 5, "chat_template_kwargs": {"enable_thinking": false, "a": 1},
@@ -296,7 +391,12 @@ fn chats_have_more_fields() {
     assert_eq!((told.reasoning_budget, told.think), (Some(5), Think::Off));
     assert_eq!(told.template_variables["a"], 1);
     for stream in [false, true] {
-        let legacy = extended(json!({"reasoning_format": "deepseek-legacy"}), &none, stream).unwrap();
+        let legacy = extended(
+            json!({"reasoning_format": "deepseek-legacy"}),
+            &none,
+            stream,
+        )
+        .unwrap();
         assert_eq!(legacy.reasoning_in_text, stream);
     }
     let standing = chat::ChatStanding {
@@ -308,16 +408,30 @@ fn chats_have_more_fields() {
         template: Some("{{ x }}".into()),
         ..none.clone()
     };
-    let held = extended(json!({"chat_template_kwargs": {"a": 2}, "reasoning_budget_tokens": -1}), &standing, false).unwrap();
+    let held = extended(
+        json!({"chat_template_kwargs": {"a": 2}, "reasoning_budget_tokens": -1}),
+        &standing,
+        false,
+    )
+    .unwrap();
     assert!(!held.continue_last && held.calls_in_text && held.reasoning_in_text);
     assert_eq!((held.reasoning_budget, held.think), (Some(7), Think::Off));
     assert_eq!(json!(held.template_variables), json!({"a": 2, "b": 1}));
     assert_eq!(held.template.as_deref(), Some("{{ x }}"));
     for (extra, field) in [
         (json!({"reasoning_format": "x"}), "reasoning_format"),
-        (json!({"chat_template_kwargs": {"enable_thinking": "yes"}}), "chat_template_kwargs.enable_thinking"),
-        (json!({"add_generation_prompt": true, "continue_final_message": true}), "add_generation_prompt"),
-        (json!({"continue_final_message": "all"}), "continue_final_message"),
+        (
+            json!({"chat_template_kwargs": {"enable_thinking": "yes"}}),
+            "chat_template_kwargs.enable_thinking",
+        ),
+        (
+            json!({"add_generation_prompt": true, "continue_final_message": true}),
+            "add_generation_prompt",
+        ),
+        (
+            json!({"continue_final_message": "all"}),
+            "continue_final_message",
+        ),
         (json!({"grammar": "g", "json_schema": {}}), "grammar"),
     ] {
         assert_eq!(refused(extended(extra, &none, false)).0, field);
@@ -336,18 +450,68 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((prop::sample::select(vec!["prompt_string", "multimodal_data", "text", "id", "scale"]), inner), 0..4)
-                .prop_map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            prop::collection::vec(
+                (
+                    prop::sample::select(vec![
+                        "prompt_string",
+                        "multimodal_data",
+                        "text",
+                        "id",
+                        "scale"
+                    ]),
+                    inner
+                ),
+                0..4
+            )
+            .prop_map(|pairs| pairs
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect()),
         ]
     })
 }
 
 const FIELDS: [&str; 40] = [
-    "prompt", "stream", "n_predict", "max_tokens", "n_cmpl", "n", "n_keep", "n_discard", "n_indent", "t_max_predict_ms", "stop",
-    "return_tokens", "return_progress", "sse_ping_interval", "response_fields", "lora", "temperature", "top_k", "top_p",
-    "dry_sequence_breakers", "mirostat", "samplers", "seed", "n_probs", "logprobs", "min_keep", "logit_bias", "ignore_eos",
-    "grammar", "json_schema", "input_prefix", "input_suffix", "input_extra", "content", "input", "tokens", "query", "documents",
-    "texts", "top_n",
+    "prompt",
+    "stream",
+    "n_predict",
+    "max_tokens",
+    "n_cmpl",
+    "n",
+    "n_keep",
+    "n_discard",
+    "n_indent",
+    "t_max_predict_ms",
+    "stop",
+    "return_tokens",
+    "return_progress",
+    "sse_ping_interval",
+    "response_fields",
+    "lora",
+    "temperature",
+    "top_k",
+    "top_p",
+    "dry_sequence_breakers",
+    "mirostat",
+    "samplers",
+    "seed",
+    "n_probs",
+    "logprobs",
+    "min_keep",
+    "logit_bias",
+    "ignore_eos",
+    "grammar",
+    "json_schema",
+    "input_prefix",
+    "input_suffix",
+    "input_extra",
+    "content",
+    "input",
+    "tokens",
+    "query",
+    "documents",
+    "texts",
+    "top_n",
 ];
 
 proptest! {
