@@ -137,7 +137,7 @@ pub(super) fn take(
     let seed = requested_seed.or(request.sampling.seed).or(standing.seed);
     request.sampling.seed = seed;
     request.sampling.defaults = Defaults::LlamaServer;
-    request.sampling.settings = sampling::for_engine(&settings);
+    request.sampling.settings = settings.clone();
     let mut style = style(fields, standing, request)?;
     adapters(fields)?;
     fields.ignore(&WITHOUT_EFFECT);

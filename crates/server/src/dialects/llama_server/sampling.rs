@@ -207,20 +207,6 @@ pub(super) fn order(
     Ok(json!(order))
 }
 
-/// The settings under the engine's names.
-pub(super) fn for_engine(settings: &Map<String, Value>) -> Map<String, Value> {
-    let mut settings = settings.clone();
-    if let Some(version) = settings.get("mirostat").and_then(Value::as_i64) {
-        let version = match version {
-            1 => Value::from("one"),
-            2 => Value::from("two"),
-            _ => Value::Null,
-        };
-        settings.insert("mirostat".to_owned(), version);
-    }
-    settings
-}
-
 /// All settings as they hold, in llama-server's order: what was set, and else the defaults.
 pub(super) fn effective(settings: &Map<String, Value>) -> Map<String, Value> {
     let mut all = Map::new();
