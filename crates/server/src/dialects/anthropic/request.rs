@@ -174,7 +174,9 @@ fn read(body: Map<String, Value>, generates: bool) -> Result<Asked, Failure> {
 
 fn max_tokens(fields: &mut Fields, required: bool) -> Result<Option<usize>, Failure> {
     match fields.take_f64("max_tokens")? {
-        Some(count) if count >= 1.0 && count.fract() == 0.0 => Ok(Some(count as usize)),
+        Some(count) if count >= 1.0 && count.fract() == 0.0 => {
+            Ok(Some(count.min(f64::from(u32::MAX)) as usize))
+        }
         None if !required => Ok(None),
         _ => Err(Failure::invalid(
             "max_tokens",

@@ -66,12 +66,24 @@ impl Writer {
                 self.began = at;
                 None
             }
-            Event::Read { done, total, cached, time } => self.style.progress.then(|| {
+            Event::Read {
+                done,
+                total,
+                cached,
+                time,
+            } => self.style.progress.then(|| {
                 let mut object = self.head(0, "", &[0]);
-                object.insert("prompt_progress".to_owned(), progress(done, total, cached, time));
+                object.insert(
+                    "prompt_progress".to_owned(),
+                    progress(done, total, cached, time),
+                );
                 Part::Progress(Value::Object(object))
             }),
-            Event::Delta { choice, pieces, tokens } => self.delta(choice, pieces, tokens, at),
+            Event::Delta {
+                choice,
+                pieces,
+                tokens,
+            } => self.delta(choice, pieces, tokens, at),
             Event::End { choice, outcome } => self.end(choice, outcome),
             Event::Done => None,
             Event::Failed(failure) => Some(Part::Failed(failure)),
@@ -88,7 +100,13 @@ impl Writer {
         fields.as_object().cloned().unwrap_or_default()
     }
 
-    fn delta(&mut self, choice: usize, pieces: Vec<Piece>, tokens: Vec<Token>, at: Duration) -> Option<Part> {
+    fn delta(
+        &mut self,
+        choice: usize,
+        pieces: Vec<Piece>,
+        tokens: Vec<Token>,
+        at: Duration,
+    ) -> Option<Part> {
         let decoding = *self.decoding.get_or_insert(at);
         let state = self.choices.get_mut(choice)?;
         state.predicted += tokens.len();
@@ -107,7 +125,10 @@ impl Writer {
                 read: decoding.saturating_sub(self.began),
                 decode: at.saturating_sub(decoding),
             };
-            object.insert("timings".to_owned(), figures(&self.started, predicted, times));
+            object.insert(
+                "timings".to_owned(),
+                figures(&self.started, predicted, times),
+            );
         }
         if self.style.probabilities {
             let list = probabilities(&tokens, self.style.after_sampling);
@@ -192,8 +213,16 @@ fn figures(started: &Started, predicted: usize, times: Times) -> Value {
 /// Milliseconds, milliseconds for each and how many in a second; 0 where there is nothing to divide by.
 fn rates(count: usize, time: Duration) -> (f64, f64, f64) {
     let milliseconds = time.as_secs_f64() * 1e3;
-    let each = if count == 0 { 0.0 } else { milliseconds / count as f64 };
-    let rate = if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() };
+    let each = if count == 0 {
+        0.0
+    } else {
+        milliseconds / count as f64
+    };
+    let rate = if time.is_zero() {
+        0.0
+    } else {
+        count as f64 / time.as_secs_f64()
+    };
     (milliseconds, each, rate)
 }
 
@@ -213,11 +242,17 @@ fn probabilities(tokens: &[Token], after_sampling: bool) -> Value {
         json!({ "id": id, "token": token, "bytes": bytes, name: value })
     };
     let each = tokens.iter().map(|token| {
-        let mut object = entry(token.id, &token.bytes, token.logprob.unwrap_or(f32::NEG_INFINITY));
+        let mut object = entry(
+            token.id,
+            &token.bytes,
+            token.logprob.unwrap_or(f32::NEG_INFINITY),
+        );
         let top = token.top.iter();
         // A share of 0 is of a token that the samplers took away.
         let top = top.filter(|it| !after_sampling || it.2.exp() > 0.0);
-        object[list] = top.map(|(id, bytes, logprob)| entry(*id, bytes, *logprob)).collect();
+        object[list] = top
+            .map(|(id, bytes, logprob)| entry(*id, bytes, *logprob))
+            .collect();
         object
     });
     each.collect()
@@ -235,7 +270,9 @@ fn only(object: Map<String, Value>, names: &[String]) -> Value {
         return object;
     }
     let found = names.iter().filter_map(|name| {
-        let value = name.split('/').try_fold(&object, |value, key| value.get(key))?;
+        let value = name
+            .split('/')
+            .try_fold(&object, |value, key| value.get(key))?;
         Some((name.clone(), value.clone()))
     });
     Value::Object(found.collect())
@@ -337,7 +374,10 @@ fn join(style: &Style, number: usize, events: Vec<Event>) -> Result<Vec<Value>, 
 
 fn finish(joined: &mut Joined, mut last: Map<String, Value>, style: &Style) {
     joined.add(&Value::Object(last.clone()));
-    last.insert("content".to_owned(), Value::from(std::mem::take(&mut joined.content)));
+    last.insert(
+        "content".to_owned(),
+        Value::from(std::mem::take(&mut joined.content)),
+    );
     let tokens = std::mem::take(&mut joined.tokens);
     let tokens = if style.tokens { tokens } else { Vec::new() };
     last.insert("tokens".to_owned(), Value::Array(tokens));

@@ -78,7 +78,12 @@ pub fn extend(
     generation::take(fields, standing, request, warnings)
 }
 
-fn thoughts(fields: &mut Fields, chats: &ChatStanding, stream: bool, chat: &mut Chat) -> Result<(), Failure> {
+fn thoughts(
+    fields: &mut Fields,
+    chats: &ChatStanding,
+    stream: bool,
+    chat: &mut Chat,
+) -> Result<(), Failure> {
     let format = match fields.take_str("reasoning_format")? {
         None => chats.reasoning,
         Some(name) => ReasoningFormat::parse(&name).ok_or_else(|| {
@@ -115,7 +120,9 @@ fn turns(fields: &mut Fields, chats: &ChatStanding, chat: &mut Chat) -> Result<(
     match variables.get("enable_thinking") {
         None => {}
         Some(Value::Bool(false)) => chat.think = Think::Off,
-        Some(Value::Bool(true)) if chat.think == Think::Default => chat.think = Think::IfPossible(None),
+        Some(Value::Bool(true)) if chat.think == Think::Default => {
+            chat.think = Think::IfPossible(None)
+        }
         Some(Value::Bool(true)) => {}
         Some(other) => {
             let path = "chat_template_kwargs.enable_thinking";
@@ -132,20 +139,32 @@ fn turns(fields: &mut Fields, chats: &ChatStanding, chat: &mut Chat) -> Result<(
     let continues = match fields.take_value("continue_final_message") {
         None => None,
         Some(Value::Bool(flag)) => Some(flag),
-        Some(Value::String(part)) if matches!(part.as_str(), "content" | "reasoning_content") => Some(true),
+        Some(Value::String(part)) if matches!(part.as_str(), "content" | "reasoning_content") => {
+            Some(true)
+        }
         Some(other) => {
             let expected = "true, false, \"content\" or \"reasoning_content\"";
-            return Err(crate::dialects::fields::wrong("continue_final_message", expected, &other));
+            return Err(crate::dialects::fields::wrong(
+                "continue_final_message",
+                expected,
+                &other,
+            ));
         }
     };
     if begins == Some(true) && continues == Some(true) {
-        return Err(fields.refuse("add_generation_prompt", "and continue_final_message cannot both be true"));
+        return Err(fields.refuse(
+            "add_generation_prompt",
+            "and continue_final_message cannot both be true",
+        ));
     }
     let assistant = chat.messages.last().filter(|last| last.role == "assistant");
     let last_calls = assistant.is_some_and(|last| !last.tool_calls.is_empty());
     chat.continue_last = assistant.is_some() && continues.unwrap_or(!chats.no_prefill);
     if chat.continue_last && last_calls {
-        return Err(Failure::invalid("messages", "the last turn calls tools and cannot be continued"));
+        return Err(Failure::invalid(
+            "messages",
+            "the last turn calls tools and cannot be continued",
+        ));
     }
     Ok(())
 }

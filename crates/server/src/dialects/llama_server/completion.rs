@@ -27,8 +27,13 @@ pub struct Asked {
 /// With the field that says what cannot be.
 pub fn completion(body: Map<String, Value>, standing: &Standing) -> Result<Asked, Failure> {
     let mut fields = Fields::new(body);
-    let prompt = fields.take_value("prompt").ok_or_else(|| fields.missing("prompt"))?;
-    let inputs = prompts("prompt", prompt)?.into_iter().map(Input::Plain).collect();
+    let prompt = fields
+        .take_value("prompt")
+        .ok_or_else(|| fields.missing("prompt"))?;
+    let inputs = prompts("prompt", prompt)?
+        .into_iter()
+        .map(Input::Plain)
+        .collect();
     generate(fields, inputs, standing)
 }
 
@@ -45,9 +50,16 @@ pub fn infill(body: Map<String, Value>, standing: &Standing) -> Result<Asked, Fa
         suffix_first: standing.suffix_first,
         ..Insert::default()
     };
-    for (index, file) in fields.take_list("input_extra")?.unwrap_or_default().into_iter().enumerate() {
+    for (index, file) in fields
+        .take_list("input_extra")?
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+    {
         let mut file = Fields::of(format!("input_extra[{index}]"), file)?;
-        let name = file.take_str("filename")?.unwrap_or_else(|| "tmp".to_owned());
+        let name = file
+            .take_str("filename")?
+            .unwrap_or_else(|| "tmp".to_owned());
         insert.extra.push((name, file.require_str("text")?));
     }
     generate(fields, vec![Input::Insert(insert)], standing)
@@ -60,14 +72,23 @@ fn generate(mut fields: Fields, inputs: Vec<Input>, standing: &Standing) -> Resu
         model,
         ..Request::default()
     };
-    if let Some(budget) = fields.take_i64("reasoning_budget_tokens")?.filter(|it| *it >= 0) {
+    if let Some(budget) = fields
+        .take_i64("reasoning_budget_tokens")?
+        .filter(|it| *it >= 0)
+    {
         let field = "reasoning_budget_tokens";
-        let problem = format!("is {budget}, and only chats have thoughts to limit: use /v1/chat/completions");
+        let problem =
+            format!("is {budget}, and only chats have thoughts to limit: use /v1/chat/completions");
         return Err(fields.refuse(field, problem));
     }
     let style = generation::take(&mut fields, standing, &mut request, &mut warnings)?;
     let stream = style.settings["stream"] == true;
-    warnings.extend(fields.rest().into_iter().map(|name| format!("{name} is not known here")));
+    warnings.extend(
+        fields
+            .rest()
+            .into_iter()
+            .map(|name| format!("{name} is not known here")),
+    );
     let requests = inputs.into_iter().map(|input| Request {
         input,
         ..request.clone()

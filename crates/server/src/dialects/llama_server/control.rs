@@ -187,7 +187,9 @@ fn slot(slot: &Slot) -> Value {
         "id": slot.id, "n_ctx": slot.context, "speculative": false, "is_processing": slot.busy,
     });
     if let (Some(task), Some(object)) = (&slot.task, value.as_object_mut()) {
-        let remaining = task.remaining.map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX));
+        let remaining = task
+            .remaining
+            .map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX));
         let more = json!({
             "id_task": task.id, "n_prompt_tokens": task.prompt, "n_prompt_tokens_processed": task.read,
             "n_prompt_tokens_cache": task.cached, "params": task.settings,
@@ -224,7 +226,10 @@ pub fn slot_action(action: Option<&str>, body: Map<String, Value>) -> Result<Slo
         other => {
             return Err(Failure::invalid(
                 "action",
-                format!("one of save, restore and erase was expected, found '{}'", other.unwrap_or_default()),
+                format!(
+                    "one of save, restore and erase was expected, found '{}'",
+                    other.unwrap_or_default()
+                ),
             ));
         }
     };
@@ -234,7 +239,9 @@ pub fn slot_action(action: Option<&str>, body: Map<String, Value>) -> Result<Slo
         && name.len() <= 255
         && !name.starts_with('.')
         && !name.ends_with(['.', ' '])
-        && !name.chars().any(|it| it.is_control() || "/\\:*?\"<>|".contains(it));
+        && !name
+            .chars()
+            .any(|it| it.is_control() || "/\\:*?\"<>|".contains(it));
     match is_plain {
         true => Ok(make(name)),
         false => Err(fields.refuse("filename", "must be a file name without separators")),
@@ -285,7 +292,10 @@ pub(super) fn no_adapters(path: &str, list: Vec<Value>) -> Result<(), Failure> {
         let id = fields.take_i64("id")?.unwrap_or(-1);
         let scale = fields.take_f64("scale")?.unwrap_or(0.0);
         if scale != 0.0 {
-            return Err(fields.refuse("id", format!("is {id}, and no adapter is loaded: create a model with it")));
+            return Err(fields.refuse(
+                "id",
+                format!("is {id}, and no adapter is loaded: create a model with it"),
+            ));
         }
     }
     Ok(())

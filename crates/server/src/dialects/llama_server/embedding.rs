@@ -47,7 +47,10 @@ impl Norm {
             Self::Int16 => values.fold(0.0, f64::max) / 32760.0,
             Self::P(1) => values.sum(),
             Self::P(2) => values.map(|value| value * value).sum::<f64>().sqrt(),
-            Self::P(p) => values.map(|value| value.powf(f64::from(p))).sum::<f64>().powf(1.0 / f64::from(p)),
+            Self::P(p) => values
+                .map(|value| value.powf(f64::from(p)))
+                .sum::<f64>()
+                .powf(1.0 / f64::from(p)),
         };
         if sum > 0.0 {
             for value in vector {
@@ -70,7 +73,10 @@ pub fn request(body: Map<String, Value>, norm: i64) -> Result<Embed, Failure> {
         .ok_or_else(|| Failure::invalid("input", "\"input\" or \"content\" must be provided"))?;
     let inputs = prompts(name, value)?;
     if let Some(index) = inputs.iter().position(Vec::is_empty) {
-        return Err(Failure::invalid(name, format!("{name}: text {index} is empty")));
+        return Err(Failure::invalid(
+            name,
+            format!("{name}: text {index} is empty"),
+        ));
     }
     let norm = fields.take_i64("embd_normalize")?.unwrap_or(norm);
     Ok(Embed {
@@ -83,5 +89,6 @@ pub fn request(body: Map<String, Value>, norm: i64) -> Result<Embed, Failure> {
 /// The answer: of each text the rows, which is one where the model pools.
 pub fn answer(texts: &[Vec<Vec<f32>>]) -> Value {
     let each = texts.iter().enumerate();
-    each.map(|(index, rows)| json!({ "index": index, "embedding": rows })).collect()
+    each.map(|(index, rows)| json!({ "index": index, "embedding": rows }))
+        .collect()
 }

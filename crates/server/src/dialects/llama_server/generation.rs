@@ -120,7 +120,7 @@ fn count(value: i64) -> usize {
 ///
 /// # Errors
 /// With the field that says what cannot be.
-pub fn take(
+pub(super) fn take(
     fields: &mut Fields,
     standing: &Standing,
     request: &mut Request,
@@ -137,12 +137,15 @@ pub fn take(
     let seed = requested_seed.or(request.sampling.seed).or(standing.seed);
     request.sampling.seed = seed;
     request.sampling.defaults = Defaults::LlamaServer;
-    request.sampling.settings = sampling::for_engine(&settings);
+    request.sampling.settings = settings.clone();
     let mut style = style(fields, standing, request)?;
     adapters(fields)?;
     fields.ignore(&WITHOUT_EFFECT);
 
-    let mut all = Map::from_iter([("seed".to_owned(), json!(seed.unwrap_or(u64::from(u32::MAX))))]);
+    let mut all = Map::from_iter([(
+        "seed".to_owned(),
+        json!(seed.unwrap_or(u64::from(u32::MAX))),
+    )]);
     all.append(&mut sampling::effective(&settings));
     let stream = fields.take_bool("stream")?.unwrap_or(false);
     let rest = json!({
@@ -177,7 +180,11 @@ struct Predict {
     discard: i64,
 }
 
-fn limits(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Result<Predict, Failure> {
+fn limits(
+    fields: &mut Fields,
+    standing: &Standing,
+    request: &mut Request,
+) -> Result<Predict, Failure> {
     let mut value = None;
     // The first one wins; the others are known all the same.
     for name in ["n_predict", "max_completion_tokens", "max_tokens"] {
@@ -196,9 +203,13 @@ fn limits(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Re
     if !stops.is_empty() {
         request.limits.stops = Some(stops);
     }
-    request.limits.ignore_end = fields.take_bool("ignore_eos")?.unwrap_or(standing.ignore_end);
+    request.limits.ignore_end = fields
+        .take_bool("ignore_eos")?
+        .unwrap_or(standing.ignore_end);
     request.limits.indent = bounded(fields, "n_indent", 0)?.map_or(0, count);
-    let time = fields.take_i64("t_max_predict_ms")?.and_then(|it| u64::try_from(it).ok());
+    let time = fields
+        .take_i64("t_max_predict_ms")?
+        .and_then(|it| u64::try_from(it).ok());
     request.limits.time = time.filter(|it| *it > 0).map(Duration::from_millis);
     let keep = bounded(fields, "n_keep", -1)?.unwrap_or(standing.keep);
     let discard = bounded(fields, "n_discard", 0)?.unwrap_or(0);
@@ -208,7 +219,10 @@ fn limits(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Re
         keep: usize::try_from(keep).unwrap_or(usize::MAX),
     };
     Ok(Predict {
-        value: request.limits.max_tokens.map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX)),
+        value: request
+            .limits
+            .max_tokens
+            .map_or(-1, |it| i64::try_from(it).unwrap_or(i64::MAX)),
         keep,
         discard,
     })
@@ -218,12 +232,22 @@ fn limits(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Re
 fn format(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Result<(), Failure> {
     let grammar = fields.take_str("grammar")?.filter(|it| !it.is_empty());
     let schema = fields.take_value("json_schema");
-    if let Some(other) = schema.as_ref().filter(|it| !it.is_object() && !it.is_boolean()) {
-        return Err(crate::dialects::fields::wrong("json_schema", "a JSON schema", other));
+    if let Some(other) = schema
+        .as_ref()
+        .filter(|it| !it.is_object() && !it.is_boolean())
+    {
+        return Err(crate::dialects::fields::wrong(
+            "json_schema",
+            "a JSON schema",
+            other,
+        ));
     }
     let is_chat = matches!(request.input, Input::Chat(_));
     if is_chat && grammar.is_some() && schema.is_some() {
-        return Err(Failure::invalid("grammar", "either json_schema or grammar was expected, found both"));
+        return Err(Failure::invalid(
+            "grammar",
+            "either json_schema or grammar was expected, found both",
+        ));
     }
     if fields.take_bool("grammar_lazy")?.unwrap_or(false) {
         return Err(fields.refuse(
@@ -246,14 +270,23 @@ fn seed(fields: &mut Fields) -> Result<Option<u64>, Failure> {
     };
     let low = i64::from(i32::MIN);
     if !(low..=i64::from(u32::MAX)).contains(&seed) {
-        return Err(out_of_range("seed", low as f64, f64::from(u32::MAX), seed as f64));
+        return Err(out_of_range(
+            "seed",
+            low as f64,
+            f64::from(u32::MAX),
+            seed as f64,
+        ));
     }
     // Negative numbers are what their bits are without a sign.
     let bits = u64::from(seed as u32);
     Ok((bits != u64::from(u32::MAX)).then_some(bits))
 }
 
-fn style(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Result<Style, Failure> {
+fn style(
+    fields: &mut Fields,
+    standing: &Standing,
+    request: &mut Request,
+) -> Result<Style, Failure> {
     let most = standing.parallel.max(1);
     let mut choices = None;
     for name in ["n_cmpl", "n"] {
@@ -274,7 +307,10 @@ fn style(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Res
     let after_sampling = fields.take_bool("post_sampling_probs")?.unwrap_or(false);
     match (top, &mut request.logprobs) {
         (Some(top), logprobs) if top > 0 => {
-            *logprobs = Some(Logprobs { top: count(top), after_sampling });
+            *logprobs = Some(Logprobs {
+                top: count(top),
+                after_sampling,
+            });
         }
         (_, Some(logprobs)) => logprobs.after_sampling = after_sampling,
         _ => {}
@@ -292,7 +328,10 @@ fn style(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Res
         progress,
         only: fields.take_strings("response_fields")?.unwrap_or_default(),
         ping: match interval {
-            Some(seconds) => u64::try_from(seconds).ok().filter(|it| *it > 0).map(Duration::from_secs),
+            Some(seconds) => u64::try_from(seconds)
+                .ok()
+                .filter(|it| *it > 0)
+                .map(Duration::from_secs),
             None => standing.ping,
         },
         verbose: fields.take_bool("verbose")?.unwrap_or(false),

@@ -23,7 +23,7 @@ mod completion;
 pub mod control;
 pub mod embedding;
 mod error;
-// pub mod flags;
+pub mod flags;
 mod generation;
 pub mod prompt;
 pub mod rerank;

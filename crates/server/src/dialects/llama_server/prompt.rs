@@ -15,10 +15,14 @@ pub fn prompts(path: &str, value: Value) -> Result<Vec<Vec<Piece>>, Failure> {
         // One number makes the list one prompt.
         Value::Array(list) if !list.iter().any(Value::is_number) => {
             if list.is_empty() {
-                return Err(Failure::invalid(path, format!("{path} must not be an empty list")));
+                return Err(Failure::invalid(
+                    path,
+                    format!("{path} must not be an empty list"),
+                ));
             }
             let each = list.into_iter().enumerate();
-            each.map(|(index, value)| prompt(&format!("{path}[{index}]"), value)).collect()
+            each.map(|(index, value)| prompt(&format!("{path}[{index}]"), value))
+                .collect()
         }
         other => Ok(vec![prompt(path, other)?]),
     }
@@ -85,14 +89,34 @@ mod tests {
             (json!("a"), vec![vec![text("a")]]),
             (json!(""), vec![vec![text("")]]),
             (json!([1, 2]), vec![vec![ids(&[1, 2])]]),
-            (json!([1, "a", 2, 3.0]), vec![vec![ids(&[1]), text("a"), ids(&[2, 3])]]),
+            (
+                json!([1, "a", 2, 3.0]),
+                vec![vec![ids(&[1]), text("a"), ids(&[2, 3])]],
+            ),
             (json!(["a", "b"]), vec![vec![text("a")], vec![text("b")]]),
-            (json!([[1, 2], "a", ["b", 3]]), vec![vec![ids(&[1, 2])], vec![text("a")], vec![text("b"), ids(&[3])]]),
-            (json!({"prompt_string": "a", "multimodal_data": []}), vec![vec![text("a")]]),
-            (json!([{"prompt_string": "a"}, "b"]), vec![vec![text("a")], vec![text("b")]]),
+            (
+                json!([[1, 2], "a", ["b", 3]]),
+                vec![
+                    vec![ids(&[1, 2])],
+                    vec![text("a")],
+                    vec![text("b"), ids(&[3])],
+                ],
+            ),
+            (
+                json!({"prompt_string": "a", "multimodal_data": []}),
+                vec![vec![text("a")]],
+            ),
+            (
+                json!([{"prompt_string": "a"}, "b"]),
+                vec![vec![text("a")], vec![text("b")]],
+            ),
             (json!([[]]), vec![vec![]]),
         ] {
-            assert_eq!(prompts("prompt", value.clone()).unwrap(), expected, "{value}");
+            assert_eq!(
+                prompts("prompt", value.clone()).unwrap(),
+                expected,
+                "{value}"
+            );
         }
     }
 
@@ -107,10 +131,16 @@ mod tests {
             (json!([1.5]), "prompt[0]"),
             (json!(["a", null]), "prompt[1]"),
             (json!({"prompt": "a"}), "prompt.prompt_string"),
-            (json!([{"prompt_string": "a", "multimodal_data": ["AA=="]}]), "prompt[0].multimodal_data"),
+            (
+                json!([{"prompt_string": "a", "multimodal_data": ["AA=="]}]),
+                "prompt[0].multimodal_data",
+            ),
         ] {
             let failure = prompts("prompt", value.clone()).unwrap_err();
-            assert!(matches!(&failure, Failure::Invalid { field: found, .. } if found == field), "{value}: {failure:?}");
+            assert!(
+                matches!(&failure, Failure::Invalid { field: found, .. } if found == field),
+                "{value}: {failure:?}"
+            );
         }
     }
 }

@@ -44,12 +44,17 @@ pub fn request(body: Map<String, Value>) -> Result<Rerank, Failure> {
         return Err(fields.refuse(name, "must be a list of strings that is not empty"));
     }
     let each = list.into_iter().enumerate();
-    let documents = each.map(|(index, value)| document(&format!("{name}[{index}]"), value)).collect::<Result<Vec<_>, _>>()?;
+    let documents = each
+        .map(|(index, value)| document(&format!("{name}[{index}]"), value))
+        .collect::<Result<Vec<_>, _>>()?;
     let top = match fields.take_usize("top_n")? {
         Some(0) => return Err(fields.refuse("top_n", "must be at least 1")),
         top => top.unwrap_or(documents.len()).min(documents.len()),
     };
-    let texts = [fields.take_bool("return_text")?, fields.take_bool("return_documents")?];
+    let texts = [
+        fields.take_bool("return_text")?,
+        fields.take_bool("return_documents")?,
+    ];
     let mut rerank = Rerank {
         model: fields.take_str("model")?,
         query,
@@ -60,8 +65,19 @@ pub fn request(body: Map<String, Value>) -> Result<Rerank, Failure> {
         raw_scores: fields.take_bool("raw_scores")?.unwrap_or(!bare),
         warnings: Vec::new(),
     };
-    fields.ignore(&["truncate", "truncation_direction", "max_tokens_per_doc", "max_chunks_per_doc", "priority"]);
-    rerank.warnings.extend(fields.rest().into_iter().map(|name| format!("{name} is not known here")));
+    fields.ignore(&[
+        "truncate",
+        "truncation_direction",
+        "max_tokens_per_doc",
+        "max_chunks_per_doc",
+        "priority",
+    ]);
+    rerank.warnings.extend(
+        fields
+            .rest()
+            .into_iter()
+            .map(|name| format!("{name} is not known here")),
+    );
     Ok(rerank)
 }
 

@@ -36,11 +36,21 @@ pub(super) struct Number {
 }
 
 const fn real(name: &'static str, default: f64, rule: Rule) -> Number {
-    Number { name, default, whole: false, rule }
+    Number {
+        name,
+        default,
+        whole: false,
+        rule,
+    }
 }
 
 const fn whole(name: &'static str, default: f64, rule: Rule) -> Number {
-    Number { name, default, whole: true, rule }
+    Number {
+        name,
+        default,
+        whole: true,
+        rule,
+    }
 }
 
 /// In the order in which they are reported.
@@ -75,7 +85,15 @@ pub(super) const MIN_KEEP: Number = whole("min_keep", 0.0, Rule::Range(0.0, MOST
 
 /// The default order of samplers.
 const ORDER: [&str; 9] = [
-    "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature",
+    "penalties",
+    "dry",
+    "top_n_sigma",
+    "top_k",
+    "typ_p",
+    "top_p",
+    "min_p",
+    "xtc",
+    "temperature",
 ];
 
 const BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
@@ -97,7 +115,10 @@ impl Number {
             }
             Rule::Positive if value <= 0.0 => Err(Failure::invalid(
                 self.name,
-                format!("Field '{}': Value must be finite and more than 0, but got {value}", self.name),
+                format!(
+                    "Field '{}': Value must be finite and more than 0, but got {value}",
+                    self.name
+                ),
             )),
             Rule::Least(least) if value < least => Ok(self.default),
             Rule::Range(..) | Rule::Positive | Rule::Least(_) | Rule::Any => Ok(value),
@@ -147,7 +168,11 @@ pub(super) fn take(
 }
 
 /// An order of samplers by their canonical names; unknown ones are left out with a warning.
-pub(super) fn order(path: &str, value: Value, warnings: &mut Vec<String>) -> Result<Value, Failure> {
+pub(super) fn order(
+    path: &str,
+    value: Value,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Failure> {
     let names: Vec<String> = match value {
         Value::String(letters) => letters.chars().map(String::from).collect(),
         Value::Array(list) => list
@@ -155,33 +180,31 @@ pub(super) fn order(path: &str, value: Value, warnings: &mut Vec<String>) -> Res
             .enumerate()
             .map(|(index, value)| match value {
                 Value::String(name) => Ok(name),
-                other => Err(wrong(&format!("{path}[{index}]"), "the name of a sampler", &other)),
+                other => Err(wrong(
+                    &format!("{path}[{index}]"),
+                    "the name of a sampler",
+                    &other,
+                )),
             })
             .collect::<Result<_, _>>()?,
-        other => return Err(wrong(path, "a list of names or a string of letters", &other)),
+        other => {
+            return Err(wrong(
+                path,
+                "a list of names or a string of letters",
+                &other,
+            ));
+        }
     };
     let mut order = Vec::new();
     for name in names {
         match parse_order(&name) {
             Ok(found) => order.extend(found),
-            Err(_) => warnings.push(format!("{path}: '{name}' is no sampler here and was left out")),
+            Err(_) => warnings.push(format!(
+                "{path}: '{name}' is no sampler here and was left out"
+            )),
         }
     }
     Ok(json!(order))
-}
-
-/// The settings under the engine's names.
-pub(super) fn for_engine(settings: &Map<String, Value>) -> Map<String, Value> {
-    let mut settings = settings.clone();
-    if let Some(version) = settings.get("mirostat").and_then(Value::as_i64) {
-        let version = match version {
-            1 => Value::from("one"),
-            2 => Value::from("two"),
-            _ => Value::Null,
-        };
-        settings.insert("mirostat".to_owned(), version);
-    }
-    settings
 }
 
 /// All settings as they hold, in llama-server's order: what was set, and else the defaults.
@@ -190,7 +213,10 @@ pub(super) fn effective(settings: &Map<String, Value>) -> Map<String, Value> {
     let breakers = || json!(BREAKERS);
     for number in &NUMBERS {
         let value = settings.get(number.name).cloned();
-        all.insert(number.name.to_owned(), value.unwrap_or_else(|| number.json(number.default)));
+        all.insert(
+            number.name.to_owned(),
+            value.unwrap_or_else(|| number.json(number.default)),
+        );
         if number.name == "dry_penalty_last_n" {
             let name = "dry_sequence_breakers";
             let value = settings.get(name).cloned();
@@ -202,7 +228,10 @@ pub(super) fn effective(settings: &Map<String, Value>) -> Map<String, Value> {
 
 /// The order that holds.
 pub(super) fn effective_order(settings: &Map<String, Value>) -> Value {
-    settings.get("samplers").cloned().unwrap_or_else(|| json!(ORDER))
+    settings
+        .get("samplers")
+        .cloned()
+        .unwrap_or_else(|| json!(ORDER))
 }
 
 /// Biases of tokens given by id and by text.
@@ -245,14 +274,23 @@ impl Biases {
     }
 
     fn pair(&mut self, path: &str, pair: &Value) -> Result<(), Failure> {
-        let refused = || wrong(path, "a pair of a token or text and a number or false", pair);
+        let refused = || {
+            wrong(
+                path,
+                "a pair of a token or text and a number or false",
+                pair,
+            )
+        };
         let Some([key, value]) = pair.as_array().map(Vec::as_slice) else {
             return Err(refused());
         };
         let Some(bias) = bias(&format!("{path}[1]"), value)? else {
             return Ok(());
         };
-        match (key.as_str(), integer(key).and_then(|id| u32::try_from(id).ok())) {
+        match (
+            key.as_str(),
+            integer(key).and_then(|id| u32::try_from(id).ok()),
+        ) {
             (Some(text), _) => self.add(text, bias),
             (None, Some(id)) => self.ids.push((id, bias)),
             (None, None) => return Err(refused()),
@@ -263,7 +301,8 @@ impl Biases {
     /// As it is reported: those by id. What a text comes to only the vocabulary knows.
     pub(super) fn report(&self) -> Value {
         let each = self.ids.iter();
-        each.map(|(token, bias)| json!({ "bias": bias.max(f32::MIN), "token": token })).collect()
+        each.map(|(token, bias)| json!({ "bias": bias.max(f32::MIN), "token": token }))
+            .collect()
     }
 }
 

@@ -46,7 +46,8 @@ pub fn tokenized(tokens: &[(u32, Vec<u8>)], with_pieces: bool) -> Value {
     let each = tokens.iter().map(|(id, bytes)| match with_pieces {
         false => json!(id),
         true => {
-            let piece = std::str::from_utf8(bytes).map_or_else(|_| json!(bytes), |text| json!(text));
+            let piece =
+                std::str::from_utf8(bytes).map_or_else(|_| json!(bytes), |text| json!(text));
             json!({ "id": id, "piece": piece })
         }
     });

@@ -95,7 +95,7 @@ fn threads_are_refused_in_the_words_that_make_clients_fall_back() {
             400,
             json!({"type": "error", "error": {
                 "type": "invalid_request_error",
-                "message": "thread: threads are not kept here: send the whole conversation",
+                "message": "threads are not kept here: send the whole conversation",
                 "details": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
             }})
         )

@@ -13,7 +13,12 @@ pub(super) const ROWS: &[Row] = &[
     pair(&["--display-prompt"], &["--no-display-prompt"], "", CLIENT),
     takes(&["-co", "--color"], "", CLIENT),
     takes(&["-sys", "--system-prompt"], "", CLIENT),
-    pair(&["--show-timings"], &["--no-show-timings"], "SHOW_TIMINGS", CLIENT),
+    pair(
+        &["--show-timings"],
+        &["--no-show-timings"],
+        "SHOW_TIMINGS",
+        CLIENT,
+    ),
     takes(&["-sysf", "--system-prompt-file"], "", CLIENT),
     plain(&["-st", "--single-turn"], "", CLIENT),
     plain(&["-mli", "--multiline-input"], "", CLIENT),

@@ -32,7 +32,8 @@ impl Given {
 
     fn number<T: FromStr>(&self, what: &str) -> Result<T, String> {
         let text = self.text().trim();
-        text.parse().map_err(|_| format!("{what} was expected, found '{text}'"))
+        text.parse()
+            .map_err(|_| format!("{what} was expected, found '{text}'"))
     }
 
     /// A whole number within bounds.
@@ -40,13 +41,16 @@ impl Given {
         let number = self.number("a whole number")?;
         match (low..=high).contains(&number) {
             true => Ok(number),
-            false => Err(format!("a number from {low} to {high} was expected, found {number}")),
+            false => Err(format!(
+                "a number from {low} to {high} was expected, found {number}"
+            )),
         }
     }
 
     /// A count; negative numbers are none.
     pub(super) fn count(&self) -> Result<Option<usize>, String> {
-        self.whole(i64::from(i32::MIN), i64::from(i32::MAX)).map(|number| usize::try_from(number).ok())
+        self.whole(i64::from(i32::MIN), i64::from(i32::MAX))
+            .map(|number| usize::try_from(number).ok())
     }
 
     /// A finite number.
@@ -63,7 +67,11 @@ impl Given {
         let found = words.iter().find(|(word, _)| *word == self.text());
         found.map(|(_, value)| *value).ok_or_else(|| {
             let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            format!("one of {} was expected, found '{}'", all.join(", "), self.text())
+            format!(
+                "one of {} was expected, found '{}'",
+                all.join(", "),
+                self.text()
+            )
         })
     }
 
@@ -113,7 +121,9 @@ pub(super) fn unescape(text: &str) -> String {
             Some(same @ ('\'' | '"' | '\\')) => Some(same),
             Some('x') => {
                 let digits: String = ahead.by_ref().take(2).collect();
-                let code = u8::from_str_radix(&digits, 16).ok().filter(|code| digits.len() == 2 && code.is_ascii());
+                let code = u8::from_str_radix(&digits, 16)
+                    .ok()
+                    .filter(|code| digits.len() == 2 && code.is_ascii());
                 code.map(char::from)
             }
             _ => None,

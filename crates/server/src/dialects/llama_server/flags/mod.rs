@@ -9,9 +9,9 @@
 mod client;
 mod common;
 mod given;
-mod settings;
 mod sampling;
 mod server;
+mod settings;
 mod speculative;
 #[cfg(test)]
 mod tests;
@@ -85,12 +85,24 @@ struct Row {
 
 /// An option with values.
 const fn takes(names: &'static [&'static str], env: &'static str, effect: Effect) -> Row {
-    Row { names, off: &[], env, takes: 1, effect }
+    Row {
+        names,
+        off: &[],
+        env,
+        takes: 1,
+        effect,
+    }
 }
 
 /// An option without.
 const fn plain(names: &'static [&'static str], env: &'static str, effect: Effect) -> Row {
-    Row { names, off: &[], env, takes: 0, effect }
+    Row {
+        names,
+        off: &[],
+        env,
+        takes: 0,
+        effect,
+    }
 }
 
 /// An option that is on or off.
@@ -100,8 +112,17 @@ const fn pair(
     env: &'static str,
     effect: Effect,
 ) -> Row {
-    Row { names, off, env, takes: 0, effect }
+    Row {
+        names,
+        off,
+        env,
+        takes: 0,
+        effect,
+    }
 }
+
+/// Variables without the prefix.
+const NAMED_WHOLE: [&str; 3] = ["LLAMA_API_KEY", "MTMD_BACKEND_DEVICE", "HF_TOKEN"];
 
 /// All options.
 const TABLES: [&[Row]; 5] = [
@@ -136,26 +157,37 @@ impl Row {
     fn variable(&self) -> Option<String> {
         match self.env {
             "" => None,
-            own if ["LLAMA_", "MTMD_", "HF_TOKEN"].iter().any(|prefix| own.starts_with(prefix)) => Some(own.to_owned()),
+            own if NAMED_WHOLE.contains(&own) => Some(own.to_owned()),
             name => Some(format!("LLAMA_ARG_{name}")),
         }
     }
 
     fn apply(&self, flags: &mut Flags, given: &Given) -> Result<(), FlagError> {
         let problem = |problem: String| match given.from_environment {
-            true => FlagError::Environment { name: given.name.clone(), problem },
-            false => FlagError::Value { name: given.name.clone(), problem },
+            true => FlagError::Environment {
+                name: given.name.clone(),
+                problem,
+            },
+            false => FlagError::Value {
+                name: given.name.clone(),
+                problem,
+            },
         };
         match self.effect {
             Effect::Do(act) => act(flags, given).map_err(problem),
             Effect::Sampling(name) => flags.sampling(name, given).map_err(problem),
             Effect::Nothing(reason) => {
-                flags.warnings.push(format!("{} has no effect here: {reason}", given.name));
+                flags
+                    .warnings
+                    .push(format!("{} has no effect here: {reason}", given.name));
                 Ok(())
             }
             // What switches it off asks for nothing.
             Effect::Refused(_) if !given.on => Ok(()),
-            Effect::Refused(advice) => Err(FlagError::Refused { name: given.name.clone(), advice }),
+            Effect::Refused(advice) => Err(FlagError::Refused {
+                name: given.name.clone(),
+                advice,
+            }),
         }
     }
 }
@@ -188,7 +220,9 @@ pub fn read(
     for (row, given) in &given {
         row.apply(&mut flags, given)?;
         if counts.remove(key(row)).is_some_and(|count| count > 1) {
-            flags.warnings.push(format!("{} was specified multiple times", given.name));
+            flags
+                .warnings
+                .push(format!("{} was specified multiple times", given.name));
         }
     }
     for row in rows() {
@@ -197,7 +231,9 @@ pub fn read(
         };
         match set.insert(key(row)) {
             true => row.apply(&mut flags, &given)?,
-            false => flags.warnings.push(format!("{} gives way to the command line", given.name)),
+            false => flags
+                .warnings
+                .push(format!("{} gives way to the command line", given.name)),
         }
     }
     for file in files {
@@ -216,7 +252,15 @@ fn command_line(arguments: &[String]) -> Result<Vec<(&'static Row, Given)>, Flag
         if values.len() < row.takes {
             return Err(FlagError::NoValue(name.clone()));
         }
-        all.push((row, Given { name: name.clone(), on, values, from_environment: false }));
+        all.push((
+            row,
+            Given {
+                name: name.clone(),
+                on,
+                values,
+                from_environment: false,
+            },
+        ));
     }
     Ok(all)
 }
@@ -228,7 +272,12 @@ fn from_environment(
     let Some(variable) = row.variable() else {
         return Ok(None);
     };
-    let given = |name: String, on, values| Given { name, on, values, from_environment: true };
+    let given = |name: String, on, values| Given {
+        name,
+        on,
+        values,
+        from_environment: true,
+    };
     if !row.off.is_empty() {
         let negative = variable.replacen("LLAMA_ARG_", "LLAMA_ARG_NO_", 1);
         if environment(&negative).is_some() {
@@ -277,7 +326,12 @@ fn from_file(text: &str, set: &mut BTreeSet<Key>, flags: &mut Flags) -> Result<(
         if set.contains(key(row)) && !here.contains(key(row)) {
             continue;
         }
-        let given = |on, values| Given { name: name.to_owned(), on, values, from_environment: false };
+        let given = |on, values| Given {
+            name: name.to_owned(),
+            on,
+            values,
+            from_environment: false,
+        };
         let given = match row.takes {
             0 => match given::switch(value) {
                 Some(on) => given(on == positive, Vec::new()),
@@ -289,7 +343,14 @@ fn from_file(text: &str, set: &mut BTreeSet<Key>, flags: &mut Flags) -> Result<(
                 }
             },
             1 => given(true, vec![value.to_owned()]),
-            count => given(true, value.split_whitespace().take(count).map(str::to_owned).collect()),
+            count => given(
+                true,
+                value
+                    .split_whitespace()
+                    .take(count)
+                    .map(str::to_owned)
+                    .collect(),
+            ),
         };
         if row.takes == 0 && !given.on && row.off.is_empty() {
             continue;
@@ -302,6 +363,12 @@ fn from_file(text: &str, set: &mut BTreeSet<Key>, flags: &mut Flags) -> Result<(
 }
 
 fn of_key(name: &str) -> Option<(&'static Row, bool)> {
-    let row = || rows().find(|row| row.variable().as_deref() == Some(name)).map(|row| (row, true));
-    find(&format!("--{name}")).or_else(|| find(&format!("-{name}"))).or_else(row)
+    let row = || {
+        rows()
+            .find(|row| row.variable().as_deref() == Some(name))
+            .map(|row| (row, true))
+    };
+    find(&format!("--{name}"))
+        .or_else(|| find(&format!("-{name}")))
+        .or_else(row)
 }

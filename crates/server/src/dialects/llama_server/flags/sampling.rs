@@ -23,22 +23,50 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         }),
     ),
-    takes(&["--temp", "--temperature"], "TEMPERATURE", Sampling("temperature")),
+    takes(
+        &["--temp", "--temperature"],
+        "TEMPERATURE",
+        Sampling("temperature"),
+    ),
     takes(&["--top-k"], "TOP_K", Sampling("top_k")),
     takes(&["--top-p"], "TOP_P", Sampling("top_p")),
     takes(&["--min-p"], "MIN_P", Sampling("min_p")),
-    takes(&["--top-nsigma", "--top-n-sigma"], "", Sampling("top_n_sigma")),
+    takes(
+        &["--top-nsigma", "--top-n-sigma"],
+        "",
+        Sampling("top_n_sigma"),
+    ),
     takes(&["--xtc-probability"], "", Sampling("xtc_probability")),
     takes(&["--xtc-threshold"], "", Sampling("xtc_threshold")),
     takes(&["--typical", "--typical-p"], "", Sampling("typical_p")),
     takes(&["--repeat-last-n"], "", Sampling("repeat_last_n")),
-    takes(&["--repeat-penalty"], "REPEAT_PENALTY", Sampling("repeat_penalty")),
-    takes(&["--presence-penalty"], "PRESENCE_PENALTY", Sampling("presence_penalty")),
-    takes(&["--frequency-penalty"], "FREQUENCY_PENALTY", Sampling("frequency_penalty")),
+    takes(
+        &["--repeat-penalty"],
+        "REPEAT_PENALTY",
+        Sampling("repeat_penalty"),
+    ),
+    takes(
+        &["--presence-penalty"],
+        "PRESENCE_PENALTY",
+        Sampling("presence_penalty"),
+    ),
+    takes(
+        &["--frequency-penalty"],
+        "FREQUENCY_PENALTY",
+        Sampling("frequency_penalty"),
+    ),
     takes(&["--dry-multiplier"], "", Sampling("dry_multiplier")),
     takes(&["--dry-base"], "", Sampling("dry_base")),
-    takes(&["--dry-allowed-length"], "", Sampling("dry_allowed_length")),
-    takes(&["--dry-penalty-last-n"], "", Sampling("dry_penalty_last_n")),
+    takes(
+        &["--dry-allowed-length"],
+        "",
+        Sampling("dry_allowed_length"),
+    ),
+    takes(
+        &["--dry-penalty-last-n"],
+        "",
+        Sampling("dry_penalty_last_n"),
+    ),
     takes(&["--dry-sequence-breaker"], "", Do(breaker)),
     takes(&["--adaptive-target"], "", Sampling("adaptive_target")),
     takes(&["--adaptive-decay"], "", Do(decay)),
@@ -81,8 +109,15 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 fn samplers(flags: &mut Flags, given: &Given) -> Result<(), String> {
-    let names = given.text().split(';').filter(|name| !name.trim().is_empty());
-    set_order(flags, names.map(|name| Value::from(name.trim())).collect(), given)
+    let names = given
+        .text()
+        .split(';')
+        .filter(|name| !name.trim().is_empty());
+    set_order(
+        flags,
+        names.map(|name| Value::from(name.trim())).collect(),
+        given,
+    )
 }
 
 fn letters(flags: &mut Flags, given: &Given) -> Result<(), String> {
@@ -90,7 +125,8 @@ fn letters(flags: &mut Flags, given: &Given) -> Result<(), String> {
 }
 
 fn set_order(flags: &mut Flags, value: Value, given: &Given) -> Result<(), String> {
-    let order = order(&given.name, value, &mut flags.warnings).map_err(|failure| failure.to_string())?;
+    let order =
+        order(&given.name, value, &mut flags.warnings).map_err(|failure| failure.to_string())?;
     flags.standing.settings.insert("samplers".to_owned(), order);
     Ok(())
 }
@@ -98,7 +134,9 @@ fn set_order(flags: &mut Flags, value: Value, given: &Given) -> Result<(), Strin
 /// -1 and 4294967295 are by chance.
 fn seed(flags: &mut Flags, given: &Given) -> Result<(), String> {
     let seed = given.whole(-1, i64::from(u32::MAX))?;
-    flags.standing.seed = u64::try_from(seed).ok().filter(|seed| *seed != u64::from(u32::MAX));
+    flags.standing.seed = u64::try_from(seed)
+        .ok()
+        .filter(|seed| *seed != u64::from(u32::MAX));
     Ok(())
 }
 
@@ -114,7 +152,10 @@ fn breaker(flags: &mut Flags, given: &Given) -> Result<(), String> {
 /// A request's decay is refused outside its range; here it is moved into it.
 fn decay(flags: &mut Flags, given: &Given) -> Result<(), String> {
     let decay = given.real()?.clamp(0.0, 0.99);
-    flags.standing.settings.insert("adaptive_decay".to_owned(), Value::from(decay));
+    flags
+        .standing
+        .settings
+        .insert("adaptive_decay".to_owned(), Value::from(decay));
     Ok(())
 }
 
@@ -130,12 +171,15 @@ fn bias(flags: &mut Flags, given: &Given) -> Result<(), String> {
             flags.standing.biases.ids.push(pair);
             Ok(())
         }
-        None => Err(format!("a token, a sign and a number were expected (15043-1), found '{text}'")),
+        None => Err(format!(
+            "a token, a sign and a number were expected (15043-1), found '{text}'"
+        )),
     }
 }
 
 fn schema(flags: &mut Flags, given: &Given) -> Result<(), String> {
-    let schema: Value = serde_json::from_str(given.text()).map_err(|error| format!("no JSON schema: {error}"))?;
+    let schema: Value =
+        serde_json::from_str(given.text()).map_err(|error| format!("no JSON schema: {error}"))?;
     if !schema.is_object() && !schema.is_boolean() {
         return Err(format!("a JSON schema was expected, found {schema}"));
     }

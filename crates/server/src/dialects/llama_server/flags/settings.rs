@@ -203,20 +203,27 @@ impl Default for Flags {
 impl Flags {
     /// Sets a number of the samplers, by the rules that hold for requests.
     pub(super) fn sampling(&mut self, name: &'static str, given: &Given) -> Result<(), String> {
-        let number = NUMBERS.iter().chain([&MIN_KEEP]).find(|number| number.name == name);
+        let number = NUMBERS
+            .iter()
+            .chain([&MIN_KEEP])
+            .find(|number| number.name == name);
         let number = number.ok_or_else(|| format!("there is no setting {name}"))?;
         let value = match number.whole {
             true => given.whole(i64::from(i32::MIN), i64::from(i32::MAX))? as f64,
             false => given.real()?,
         };
         let value = number.check(value).map_err(|failure| failure.to_string())?;
-        self.standing.settings.insert(name.to_owned(), number.json(value));
+        self.standing
+            .settings
+            .insert(name.to_owned(), number.json(value));
         Ok(())
     }
 
     /// What depends on several options.
     pub(super) fn finish(&mut self) {
-        if let (Some(Source::Repository { file, .. }), Some(own)) = (&mut self.source, &self.repository_file) {
+        if let (Some(Source::Repository { file, .. }), Some(own)) =
+            (&mut self.source, &self.repository_file)
+        {
             *file = Some(own.clone());
         }
         if self.escape {
@@ -226,9 +233,13 @@ impl Flags {
         }
         if let Some(breakers) = self.breakers.take() {
             let escape = self.escape;
-            let breakers = breakers.into_iter().map(|text| if escape { unescape(&text) } else { text });
+            let breakers = breakers
+                .into_iter()
+                .map(|text| if escape { unescape(&text) } else { text });
             let list: Vec<Value> = breakers.map(Value::from).collect();
-            self.standing.settings.insert("dry_sequence_breakers".to_owned(), Value::Array(list));
+            self.standing
+                .settings
+                .insert("dry_sequence_breakers".to_owned(), Value::Array(list));
         }
         if let Some(parallel) = self.parallel {
             self.standing.parallel = parallel;
