@@ -49,13 +49,15 @@ impl Model<Sizes> {
         let head = weights.head.iter().map(|head| &head.matrix);
         let blocks = weights.layers.iter().flatten().flat_map(matrices);
         let mut whole: Vec<&[u8]> = blocks.chain(head).flat_map(Matrix::stored).collect();
+        whole.extend(weights.beside().flat_map(Matrix::stored));
         let table = &weights.embedding;
-        if weights.head.is_none() {
+        let tied = self.spec().output.tied();
+        if tied {
             whole.extend(table.stored());
         }
         WeightMemory {
             whole,
-            table: weights.head.is_some().then(|| table.stored()),
+            table: (!tied).then(|| table.stored()),
         }
     }
 
@@ -63,7 +65,7 @@ impl Model<Sizes> {
     pub fn cache_reads(&self, positions: usize) -> usize {
         let read = |a: &Attention| {
             let seen = match a.mask {
-                Mask::Window(n) => positions.min(n),
+                Mask::Window(n) | Mask::Around(n) => positions.min(n),
                 Mask::Causal | Mask::Bidirectional => positions,
             };
             self.backend()
@@ -79,7 +81,10 @@ impl Model<Sizes> {
 fn matrices(block: &BlockWeights<Sizes>) -> Vec<&Matrix> {
     match &block.op {
         OpWeights::Attention(w) => [&w.q, &w.k, &w.v, &w.out].map(|p| &p.matrix).to_vec(),
-        OpWeights::FeedForward(w) => [&w.gate, &w.up, &w.down].map(|p| &p.matrix).to_vec(),
+        OpWeights::FeedForward(w) => {
+            let gate = w.gate.iter().chain([&w.up, &w.down]);
+            gate.map(|p| &p.matrix).collect()
+        }
         OpWeights::Experts(w) => {
             let experts = &w.experts;
             let all = experts.gate.iter().chain(&experts.up).chain(&experts.down);
