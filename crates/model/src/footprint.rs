@@ -3,7 +3,7 @@
 use hearth_compute::{Backend, Counted, Mask, Matrix, Sizes};
 
 use crate::{
-    Logits, Model, Result, Run, Workspace,
+    Logits, Model, Result, Run, Text, Workspace,
     executor::attentions,
     spec::Attention,
     weights::{BlockWeights, OpWeights},
@@ -41,6 +41,28 @@ impl Model<Sizes> {
             self.step(&mut work, &mut [run])?;
         }
         Ok(self.backend().take())
+    }
+
+    /// What encoding takes, `texts` of `tokens` tokens in a step, pooled as the checkpoint says.
+    ///
+    /// # Errors
+    /// When the texts are empty or longer than the model's context.
+    pub fn count_encoding(&self, texts: usize, tokens: usize) -> Result<Counted> {
+        let ids = vec![0; tokens.min(POSITIONS_MAX)];
+        self.backend().take();
+        let texts = vec![Text::from(&ids[..]); texts];
+        self.encode(&mut Workspace::default(), &texts, self.spec().pooling())?;
+        Ok(self.backend().take())
+    }
+
+    /// Bytes of the keys and values of `texts` of `tokens` tokens that are encoded in a step: those of one layer.
+    pub fn encoding_cache_bytes(&self, texts: usize, tokens: usize) -> usize {
+        let bytes = |a: &Attention| {
+            self.backend()
+                .cache_bytes(a.kv_heads, a.key_dim, a.value_dim, tokens)
+        };
+        let largest = attentions(self.spec()).map(bytes).max().unwrap_or(0);
+        largest.saturating_mul(texts)
     }
 
     /// Where the weights lie that steps read.

@@ -256,12 +256,12 @@ impl<B: Backend> Loader<'_, B> {
         width: usize,
         f: &FeedForward,
     ) -> Result<FeedForwardWeights<B>> {
-        let down = self.projection(Some(layer), "ffn_down", width, f.inner)?;
+        let down = || self.projection(Some(layer), "ffn_down", width, f.inner);
         if !f.gated {
             return Ok(FeedForwardWeights {
                 gate: None,
                 up: self.projection(Some(layer), "ffn_up", f.inner, width)?,
-                down,
+                down: down()?,
             });
         }
         // GGUF files of fused families keep gate and up in `ffn_up`, without an `ffn_gate`.
@@ -277,7 +277,7 @@ impl<B: Backend> Loader<'_, B> {
         Ok(FeedForwardWeights {
             gate: Some(gate),
             up,
-            down,
+            down: down()?,
         })
     }
 

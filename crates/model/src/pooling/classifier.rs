@@ -67,8 +67,8 @@ fn from_gguf(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> {
         Some(number) => reads(s, key, by_number(s, key, number)?)?,
         None => row(spec),
     };
-    let list = s.checkpoint.metadata();
-    let list = list.strings(&format!("{}.classifier.output_labels", s.architecture));
+    let metadata = s.checkpoint.metadata();
+    let list = metadata.strings(&format!("{}.classifier.output_labels", s.architecture));
     let label = |text: &Text| String::from_utf8_lossy(text).into_owned();
     let labels: Vec<String> = list.unwrap_or_default().iter().map(label).collect();
     Ok(Some(Classifier {
@@ -85,6 +85,10 @@ fn from_gguf(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> {
         out,
         softmax: labels == ["yes", "no"],
         labels,
+        separator: metadata.bool("tokenizer.ggml.add_sep_token") == Some(true),
+        template: metadata
+            .string("tokenizer.chat_template.rerank")
+            .map(str::to_owned),
     }))
 }
 
@@ -125,6 +129,9 @@ fn from_directory(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> {
         out: stored(s, form.out),
         softmax: false,
         labels: labels(s)?,
+        // Tokenizers of this family write `<s> q </s></s> d </s>`.
+        separator: spec.family == "xlm_roberta",
+        template: None,
     }))
 }
 

@@ -81,6 +81,10 @@ pub struct Classifier {
     pub softmax: bool,
     /// Names of the outputs; none where the checkpoint does not name them.
     pub labels: Vec<String>,
+    /// One more separator stands between a query and a document, besides the end of the one.
+    pub separator: bool,
+    /// How a query and a document are put together, with `{query}` and `{document}` in their places.
+    pub template: Option<String>,
 }
 
 impl Classifier {
