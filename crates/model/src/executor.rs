@@ -246,12 +246,7 @@ impl<B: Backend> Model<B> {
     fn input(&self, work: &mut Workspace<B>, ids: &[u32], kinds: &[u32], positions: &[u32]) {
         let (backend, weights) = (&self.backend, &self.weights.input);
         let Workspace { x, normed, .. } = work;
-        backend.embed(
-            &self.weights.embedding,
-            ids,
-            self.spec.embedding_scale,
-            x,
-        );
+        backend.embed(&self.weights.embedding, ids, self.spec.embedding_scale, x);
         if let Some(table) = &weights.types {
             match kinds {
                 [] => backend.embed(table, &vec![0; ids.len()], 1.0, normed),
@@ -380,10 +375,7 @@ impl<B: Backend> Model<B> {
         let backend = &self.backend;
         match &w.gate {
             Some(projection) => {
-                backend.linear(
-                    normed,
-                    &mut [product(projection, gate), product(&w.up, up)],
-                );
+                backend.linear(normed, &mut [product(projection, gate), product(&w.up, up)]);
                 backend.activate(activation, gate, Some(up));
             }
             None => {
@@ -475,10 +467,7 @@ fn spans<B: Backend>(runs: &[Run<'_, B>]) -> Vec<Span> {
     runs.iter().map(span).collect()
 }
 
-fn product<'a, B: Backend>(
-    projection: &'a Projection<B>,
-    out: &'a mut B::Buffer,
-) -> Linear<'a, B> {
+fn product<'a, B: Backend>(projection: &'a Projection<B>, out: &'a mut B::Buffer) -> Linear<'a, B> {
     Linear {
         weight: &projection.matrix,
         bias: projection.bias.as_ref(),

@@ -124,7 +124,8 @@ impl<'a> Names<'a> {
             "weight" => "gamma",
             _ => "beta",
         };
-        base.ends_with("LayerNorm").then(|| format!("{base}.{part}"))
+        base.ends_with("LayerNorm")
+            .then(|| format!("{base}.{part}"))
     }
 
     /// The tensor that holds a role of all experts. Beside GGUF, there are two forms: the parameters of newer

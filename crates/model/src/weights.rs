@@ -142,11 +142,7 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
-    fn whole_norm(
-        &self,
-        norm: &Option<NormSpec>,
-        width: usize,
-    ) -> Result<Option<Norm<B::Vector>>> {
+    fn whole_norm(&self, norm: &Option<NormSpec>, width: usize) -> Result<Option<Norm<B::Vector>>> {
         norm.as_ref()
             .map(|norm| self.norm(None, norm, width))
             .transpose()

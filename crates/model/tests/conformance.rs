@@ -332,7 +332,8 @@ fn a_wrong_tensor_is_named() {
 
 #[test]
 fn every_family_of_the_table_is_proven() {
-    let proven = |name: &str| FAMILY_NAMES.contains(&name) || encoders::FAMILY_NAMES.contains(&name);
+    let proven =
+        |name: &str| FAMILY_NAMES.contains(&name) || encoders::FAMILY_NAMES.contains(&name);
     assert!(
         FAMILIES.iter().all(|f| proven(f.name)),
         "a family without a proof"

@@ -10,9 +10,7 @@ use crate::{
     Result, Settings, Spec,
     names::{LAYERS, Table},
     pooling::{self, Pooled},
-    spec::{
-        Attention, Block, FeedForward, Head, Input, Layer, NormSpec, Op, Output, Positions,
-    },
+    spec::{Attention, Block, FeedForward, Head, Input, Layer, NormSpec, Op, Output, Positions},
 };
 
 pub(super) const NAMES: Table = &[

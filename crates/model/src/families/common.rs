@@ -5,8 +5,8 @@ use hearth_compute::{Activation, Mask, NormKind, Pairing, Rope, Router, Scoring}
 use crate::{
     Result, Settings, Spec,
     names::{Names, Table},
-    rope::{Reach, base_and_scaling, rope},
     pooling::Pooled,
+    rope::{Reach, base_and_scaling, rope},
     spec::{Attention, Block, Experts, FeedForward, Head, Input, Layer, NormSpec, Op, Output},
 };
 
@@ -94,7 +94,11 @@ pub(super) fn sizes(s: &Settings<'_>, d: &Defaults) -> Result<Sizes> {
         )?
         .unwrap_or(d.eps);
     Ok(Sizes {
-        layers: s.count("block_count", &["num_hidden_layers", "n_layers", "n_layer"], 1..=512)?,
+        layers: s.count(
+            "block_count",
+            &["num_hidden_layers", "n_layers", "n_layer"],
+            1..=512,
+        )?,
         width,
         heads,
         kv_heads,

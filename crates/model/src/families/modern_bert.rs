@@ -34,7 +34,9 @@ pub(super) fn modern_bert(s: &Settings<'_>) -> Result<Spec> {
         rope_base,
         ..Defaults::default()
     };
-    let full_base = s.float("", &["global_rope_theta"])?.filter(|_| !s.is_gguf());
+    let full_base = s
+        .float("", &["global_rope_theta"])?
+        .filter(|_| !s.is_gguf());
     let full_base = defaults(full_base.map_or(16e4, f64::from));
     let eps = s
         .float("attention.layer_norm_epsilon", &["norm_eps"])?

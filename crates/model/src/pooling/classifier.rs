@@ -18,10 +18,30 @@ struct Form {
 /// Heads of `ForSequenceClassification` by their tensors, the most particular first. The pooler of BERT is the first
 /// layer of its classifier.
 const FORMS: [Form; 6] = [
-    form(Some("classifier.dense"), Activation::Tanh, None, "classifier.out_proj"),
-    form(Some("head.dense"), Activation::GeluErf, Some("head.norm"), "classifier"),
-    form(Some("bert.pooler.dense"), Activation::Tanh, None, "classifier"),
-    form(Some("new.pooler.dense"), Activation::Tanh, None, "classifier"),
+    form(
+        Some("classifier.dense"),
+        Activation::Tanh,
+        None,
+        "classifier.out_proj",
+    ),
+    form(
+        Some("head.dense"),
+        Activation::GeluErf,
+        Some("head.norm"),
+        "classifier",
+    ),
+    form(
+        Some("bert.pooler.dense"),
+        Activation::Tanh,
+        None,
+        "classifier",
+    ),
+    form(
+        Some("new.pooler.dense"),
+        Activation::Tanh,
+        None,
+        "classifier",
+    ),
     form(None, Activation::Tanh, None, "classifier"),
     form(None, Activation::Tanh, None, "score"),
 ];
@@ -51,7 +71,11 @@ pub(super) fn read(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> 
     };
     let (labels, outputs) = (classifier.labels.len(), classifier.outputs());
     if labels > 0 && labels != outputs {
-        return Err(s.wrong("labels of the classifier", labels, format!("{outputs}, one per output")));
+        return Err(s.wrong(
+            "labels of the classifier",
+            labels,
+            format!("{outputs}, one per output"),
+        ));
     }
     Ok(Some(classifier))
 }
@@ -93,7 +117,11 @@ fn from_gguf(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> {
 }
 
 fn from_directory(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> {
-    let classes = s.checkpoint.config().get("architectures").and_then(Json::as_array);
+    let classes = s
+        .checkpoint
+        .config()
+        .get("architectures")
+        .and_then(Json::as_array);
     let class = classes.and_then(|list| list.first()).and_then(Json::as_str);
     // The heads of other tasks bear the same names.
     if !class.is_some_and(|class| class.ends_with("ForSequenceClassification")) {
@@ -118,10 +146,13 @@ fn from_directory(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> {
     };
     Ok(Some(Classifier {
         reads,
-        dense: form.dense.and_then(|base| stored(s, base)).map(|stored| Dense {
-            stored,
-            activation: Some(form.activation),
-        }),
+        dense: form
+            .dense
+            .and_then(|base| stored(s, base))
+            .map(|stored| Dense {
+                stored,
+                activation: Some(form.activation),
+            }),
         norm: form
             .norm
             .and_then(|base| stored(s, base))
@@ -137,12 +168,25 @@ fn from_directory(s: &Settings<'_>, spec: &Spec) -> Result<Option<Classifier>> {
 
 /// `id2label`.
 fn labels(s: &Settings<'_>) -> Result<Vec<String>> {
-    let Some(names) = s.checkpoint.config().get("id2label").and_then(Json::as_object) else {
+    let Some(names) = s
+        .checkpoint
+        .config()
+        .get("id2label")
+        .and_then(Json::as_object)
+    else {
         return Ok(Vec::new());
     };
     let one = |i: usize| names.get(&i.to_string()).and_then(Json::as_str);
-    let list: Option<Vec<String>> = (0..names.len()).map(|i| one(i).map(str::to_owned)).collect();
-    list.ok_or_else(|| s.wrong("id2label", Json::Object(names.clone()), "names for 0, 1, 2 and so on"))
+    let list: Option<Vec<String>> = (0..names.len())
+        .map(|i| one(i).map(str::to_owned))
+        .collect();
+    list.ok_or_else(|| {
+        s.wrong(
+            "id2label",
+            Json::Object(names.clone()),
+            "names for 0, 1, 2 and so on",
+        )
+    })
 }
 
 /// The row that has seen the whole text.

@@ -20,7 +20,9 @@ pub(super) fn read(s: &Settings<'_>) -> Result<Vec<Dense>> {
         return Ok(found.map(plain).collect());
     }
     let modules = modules(s)?.into_iter().filter(|m| m.kind == "Dense");
-    modules.map(|module| from_directory(s, &module.path)).collect()
+    modules
+        .map(|module| from_directory(s, &module.path))
+        .collect()
 }
 
 fn from_directory(s: &Settings<'_>, path: &str) -> Result<Dense> {

@@ -139,7 +139,11 @@ fn declared(s: &Settings<'_>) -> Result<Option<Pooling>> {
     };
     let file = format!("{}/config.json", module.path);
     let Some(config) = side(s, &file)? else {
-        return Err(s.wrong(&file, "no such file", "how rows are pooled, since modules.json names it"));
+        return Err(s.wrong(
+            &file,
+            "no such file",
+            "how rows are pooled, since modules.json names it",
+        ));
     };
     let on = |key: &str| config.get(key).and_then(Json::as_bool) == Some(true);
     // Older files have a switch for each kind, newer ones a word.
@@ -187,7 +191,9 @@ fn modules(s: &Settings<'_>) -> Result<Vec<Module>> {
         return Ok(Vec::new());
     };
     let expected = "a list of objects with type and path";
-    let list = list.as_array().ok_or_else(|| s.wrong(FILE, &list, expected))?;
+    let list = list
+        .as_array()
+        .ok_or_else(|| s.wrong(FILE, &list, expected))?;
     let module = |entry: &Json| {
         let text = |key: &str| entry.get(key).and_then(Json::as_str);
         let (kind, path) = text("type").zip(text("path"))?;
@@ -220,7 +226,9 @@ fn side(s: &Settings<'_>, name: &str) -> Result<Option<Json>> {
 pub(crate) fn limit(s: &Settings<'_>) -> Result<Option<usize>> {
     let config = side(s, "sentence_bert_config.json")?;
     let length = config.and_then(|c| c.get("max_seq_length").and_then(Json::as_u64));
-    Ok(length.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0))
+    Ok(length
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|n| *n > 0))
 }
 
 /// The tensors of a base name.

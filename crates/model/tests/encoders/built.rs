@@ -135,7 +135,10 @@ fn classifiers_of_files_compute_their_scores() {
     let out: [Wanted<'_>; 2] = [("cls.output.weight", &[3, 32]), ("cls.output.bias", &[3])];
     let hidden = tanh(product(32, &first, true));
 
-    let names = ("bert.classifier.output_labels", labels(&["no", "so", "yes"]));
+    let names = (
+        "bert.classifier.output_labels",
+        labels(&["no", "so", "yes"]),
+    );
     let file = gguf(&dir, vec![rank(), names], &[dense, out].concat());
     let (got, spec) = scores(file.path(), &want.ids);
     close("dense and out", &got, &product(3, &hidden, true), 2e-4);
@@ -145,7 +148,11 @@ fn classifiers_of_files_compute_their_scores() {
     let (got, _) = scores(file.path(), &want.ids);
     close("out alone", &got, &product(3, &first, true), 2e-4);
 
-    let file = gguf(&dir, vec![rank()], &[("cls.weight", &[1, 32]), ("cls.bias", &[1])]);
+    let file = gguf(
+        &dir,
+        vec![rank()],
+        &[("cls.weight", &[1, 32]), ("cls.bias", &[1])],
+    );
     let (got, _) = scores(file.path(), &want.ids);
     close("dense alone", &got, &tanh(product(1, &first, true)), 2e-4);
 
@@ -187,7 +194,10 @@ fn classifiers_of_directories_compute_their_scores() {
     assert_eq!(spec.pooled.classifier.unwrap().labels, ["bad", "good"]);
     let tokens = directory(&bert, class("BertForTokenClassification"), "bert.", &out);
     let model = load(tokens.path(), Precision::Exact, None);
-    assert!(model.spec().pooled.classifier.is_none(), "another task's head");
+    assert!(
+        model.spec().pooled.classifier.is_none(),
+        "another task's head"
+    );
 
     let roberta = kit.join("models/xlm_roberta");
     let want = expected(&roberta);
@@ -203,12 +213,20 @@ fn classifiers_of_directories_compute_their_scores() {
     close("RoBERTa's head", &got, &product(2, &hidden, false), 2e-4);
 
     let wrong: [Wanted<'_>; 1] = [("classifier.weight", &[2, 31])];
-    let dir = directory(&bert, class("BertForSequenceClassification"), "bert.", &wrong);
+    let dir = directory(
+        &bert,
+        class("BertForSequenceClassification"),
+        "bert.",
+        &wrong,
+    );
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
     let cpu = hearth_compute::Cpu::new(1, hearth_compute::Isa::detect().unwrap(), Precision::Fast);
     let loaded = hearth_model::Model::load(&checkpoint, cpu.unwrap(), Default::default());
     let message = loaded.err().unwrap().to_string();
-    assert!(message.contains("'classifier.weight' has shape [2, 31], expected [2, 32]"), "{message}");
+    assert!(
+        message.contains("'classifier.weight' has shape [2, 31], expected [2, 32]"),
+        "{message}"
+    );
 }
 
 /// The kit's EmbeddingGemma as a repository of sentence-transformers.
@@ -234,9 +252,17 @@ fn repository(from: &Path, pooling: &serde_json::Value) -> tempfile::TempDir {
         ("2_Dense", "torch.nn.modules.linear.Identity", [40, 24]),
         ("3_Dense", "torch.nn.modules.activation.Tanh", [24, 40]),
     ] {
-        put(&format!("{name}/config.json"), &json!({"activation_function": class}));
+        put(
+            &format!("{name}/config.json"),
+            &json!({"activation_function": class}),
+        );
         let weights = dir.path().join(name).join("model.safetensors");
-        safetensors(&weights, &[], "", &[("linear.weight", &shape), ("linear.bias", &shape[..1])]);
+        safetensors(
+            &weights,
+            &[],
+            "",
+            &[("linear.weight", &shape), ("linear.bias", &shape[..1])],
+        );
     }
     dir
 }
@@ -248,9 +274,17 @@ fn modules_of_a_repository_follow_the_rows() {
     let want = expected(&from);
     let last = &want.rows[want.rows.len() - 24..];
     for (config, pooling, row) in [
-        (json!({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}), Pooling::Mean, &want.mean[..]),
+        (
+            json!({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}),
+            Pooling::Mean,
+            &want.mean[..],
+        ),
         (json!({"pooling_mode_lasttoken": true}), Pooling::Last, last),
-        (json!({"pooling_mode": "cls"}), Pooling::Cls, &want.rows[..24]),
+        (
+            json!({"pooling_mode": "cls"}),
+            Pooling::Cls,
+            &want.rows[..24],
+        ),
     ] {
         let dir = repository(&from, &config);
         let model = load(dir.path(), Precision::Exact, None);
@@ -259,7 +293,12 @@ fn modules_of_a_repository_follow_the_rows() {
         let dense = tanh(product(24, &product(40, row, true), true));
         close(pooling.name(), &got, &dense, 5e-4);
         let rows = encode(&model, &[&want.ids], Pooling::None);
-        close("rows come before", &values(&rows, 0), &want.rows, want.tolerance);
+        close(
+            "rows come before",
+            &values(&rows, 0),
+            &want.rows,
+            want.tolerance,
+        );
     }
     let unknown = repository(&from, &json!({"pooling_mode_max_tokens": true}));
     let checkpoint = Checkpoint::open(unknown.path()).unwrap();
@@ -267,7 +306,10 @@ fn modules_of_a_repository_follow_the_rows() {
     let family = hearth_model::families::find(&settings).unwrap();
     let message = family.spec(&settings).err().unwrap().to_string();
     assert!(message.contains("'1_Pooling/config.json' is"), "{message}");
-    assert!(message.contains("expected exactly one of mean, cls and last token"), "{message}");
+    assert!(
+        message.contains("expected exactly one of mean, cls and last token"),
+        "{message}"
+    );
 }
 
 #[test]

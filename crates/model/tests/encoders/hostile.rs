@@ -32,12 +32,7 @@ fn a_damaged_encoder_says_what_is_wrong() {
             "bert.context_lengtx",
             "'position_embd.weight' has shape [128, 32], expected [2048, 32]",
         ),
-        (
-            "bert",
-            "token_embd_norm.bias",
-            "token_embd_norm.bixs",
-            "",
-        ),
+        ("bert", "token_embd_norm.bias", "token_embd_norm.bixs", ""),
         (
             "bert",
             "blk.1.layer_output_norm.weight",
@@ -98,9 +93,17 @@ fn texts_that_cannot_be_read_are_refused_whole() {
         error.err().unwrap().to_string()
     };
     let cases: [(&[u32], Pooling, &str); 4] = [
-        (&[7; 129], Pooling::Mean, "129 tokens cannot be encoded: this model reads 1 to 128"),
+        (
+            &[7; 129],
+            Pooling::Mean,
+            "129 tokens cannot be encoded: this model reads 1 to 128",
+        ),
         (&[], Pooling::Cls, "0 tokens cannot be encoded"),
-        (&[400], Pooling::None, "token id 400 is outside the vocabulary of 400"),
+        (
+            &[400],
+            Pooling::None,
+            "token id 400 is outside the vocabulary of 400",
+        ),
         (&[7], Pooling::Rank, "this bert has no classifier"),
     ];
     for (ids, pooling, want) in cases {
@@ -115,5 +118,8 @@ fn texts_that_cannot_be_read_are_refused_whole() {
         logits: Logits::Last(1),
     };
     let error = model.step(&mut work, &mut [run]).err().unwrap().to_string();
-    assert_eq!(error, "bert is an encoder: it gives embeddings and generates no text");
+    assert_eq!(
+        error,
+        "bert is an encoder: it gives embeddings and generates no text"
+    );
 }

@@ -63,7 +63,10 @@ fn close(name: &str, got: &[f32], want: &[f32], tolerance: f32) {
     assert_eq!(got.len(), want.len(), "{name}");
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
         let distance = (got - want).abs();
-        assert!(distance <= tolerance, "{name}, value {i}: {got}, expected {want}");
+        assert!(
+            distance <= tolerance,
+            "{name}, value {i}: {got}, expected {want}"
+        );
     }
 }
 
@@ -107,8 +110,17 @@ fn texts_of_one_step_do_not_see_each_other() {
             assert_eq!(together.len(), texts.len());
             for (i, text) in texts.into_iter().enumerate() {
                 let alone = encode(&model, &[text], pooling);
-                let bits = |e, i| values(e, i).into_iter().map(f32::to_bits).collect::<Vec<_>>();
-                assert_eq!(bits(&together, i), bits(&alone, 0), "{family} {pooling:?} {i}");
+                let bits = |e, i| {
+                    values(e, i)
+                        .into_iter()
+                        .map(f32::to_bits)
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(
+                    bits(&together, i),
+                    bits(&alone, 0),
+                    "{family} {pooling:?} {i}"
+                );
             }
         }
     }
