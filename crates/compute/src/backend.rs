@@ -58,6 +58,8 @@ pub enum Activation {
     Relu,
     /// `max(x, 0)²`.
     ReluSquared,
+    /// Hyperbolic tangent.
+    Tanh,
 }
 
 /// Which two values of a head a rotation turns.
@@ -89,6 +91,8 @@ pub enum Mask {
     Window(usize),
     /// All that the step holds, before and after.
     Bidirectional,
+    /// Of those the ones at most `n` positions away.
+    Around(usize),
 }
 
 /// The shape of an attention, common to all its steps.
@@ -260,4 +264,6 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn copy(&self, x: &Self::Buffer, out: &mut Self::Buffer);
     /// `out` = the given rows of `x`.
     fn select(&self, x: &Self::Buffer, rows: &[usize], out: &mut Self::Buffer);
+    /// `out[i]` = the mean of the rows `ranges[i]` of `x`, none of them empty.
+    fn mean(&self, x: &Self::Buffer, ranges: &[Range<usize>], out: &mut Self::Buffer);
 }

@@ -281,4 +281,8 @@ impl Backend for Cpu {
     fn select(&self, x: &Buffer, rows: &[usize], out: &mut Buffer) {
         rows::select(x, rows, out);
     }
+
+    fn mean(&self, x: &Buffer, ranges: &[Range<usize>], out: &mut Buffer) {
+        rows::mean(&self.team, self.isa, x, ranges, out);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod defaults;
+mod encode;
 mod error;
 pub mod fit;
 mod loaded;
@@ -18,6 +19,7 @@ mod stops;
 
 pub use answer::{Alternatives, Finish, Guide, Limits, Terms, Token};
 pub use defaults::recommended;
+pub use encode::{Capabilities, Normalization, normalize};
 pub use error::Error;
 pub use loaded::{Engine, Options};
 pub use memory::{available_memory, peak_memory, resident_memory};

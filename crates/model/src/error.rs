@@ -64,6 +64,30 @@ pub enum Error {
         /// Number of rows of the embedding.
         vocab: usize,
     },
+    /// A text that cannot be encoded as a whole.
+    #[error(
+        "a text of {tokens} tokens cannot be encoded: this model reads 1 to {context} tokens at once; nothing was cut, shorten the text or split it"
+    )]
+    Length {
+        /// Tokens of the text.
+        tokens: usize,
+        /// Positions of the model.
+        context: usize,
+    },
+    /// Scores of a model that gives none.
+    #[error(
+        "this {family} has no classifier: it gives no scores, only embeddings; take a reranker or a classifier"
+    )]
+    NoClassifier {
+        /// The family.
+        family: &'static str,
+    },
+    /// Logits of a model that gives none.
+    #[error("{family} is an encoder: it gives embeddings and generates no text")]
+    Encoder {
+        /// The family.
+        family: &'static str,
+    },
     /// The backend refused a weight.
     #[error(transparent)]
     Compute(#[from] hearth_compute::Error),

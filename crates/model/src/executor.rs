@@ -1,4 +1,4 @@
-//! The one program that runs every decoder.
+//! The one program that runs every model.
 
 use hearth_compute::{Attend, Backend, Linear, Span};
 use hearth_format::{Checkpoint, Tensor};
@@ -6,10 +6,10 @@ use hearth_format::{Checkpoint, Tensor};
 use crate::{
     Error, Result, Settings, Spec, State, families,
     names::Names,
-    spec::{Attention, Op},
+    spec::{Attention, Block, Head, Op},
     weights::{
         AttentionWeights, BlockWeights, ExpertWeights, FeedForwardWeights, Loader, OpWeights,
-        Weights,
+        Projection, Weights,
     },
 };
 
@@ -39,15 +39,24 @@ pub struct Run<'a, B: Backend> {
     pub logits: Logits,
 }
 
+/// What becomes of the keys and values of a layer once it is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caches {
+    /// They are for later steps.
+    Kept,
+    /// No step follows.
+    Dropped,
+}
+
 /// Buffers of a step, kept between steps so that nothing is allocated in the loop.
 pub struct Workspace<B: Backend> {
-    x: B::Buffer,
+    pub(crate) x: B::Buffer,
     normed: B::Buffer,
     q: B::Buffer,
     k: B::Buffer,
     v: B::Buffer,
-    mixed: B::Buffer,
-    result: B::Buffer,
+    pub(crate) mixed: B::Buffer,
+    pub(crate) result: B::Buffer,
     logits: B::Buffer,
 }
 
@@ -86,14 +95,14 @@ impl<B: Backend> Model<B> {
     pub fn load(checkpoint: &Checkpoint, backend: B, options: LoadOptions) -> Result<Self> {
         let settings = Settings::new(checkpoint, options.context_limit)?;
         let family = families::find(&settings)?;
-        let spec = (family.spec)(&settings)?;
+        let spec = family.spec(&settings)?;
         let loader = Loader {
             names: Names::new(checkpoint, family.names),
             backend: &backend,
         };
         let weights = loader.load(&spec)?;
         let attends = attentions(&spec).map(attend).collect();
-        let decode_bytes = decode_bytes(checkpoint, &spec);
+        let decode_bytes = decode_bytes(checkpoint, &spec, &loader.names);
         Ok(Self {
             backend,
             spec,
@@ -145,7 +154,8 @@ impl<B: Backend> Model<B> {
     /// vector of `vocab` per row, in the order of the runs and their tokens.
     ///
     /// # Errors
-    /// When an id is outside the vocabulary; no state has changed then.
+    /// When an id is outside the vocabulary, or the model is an encoder, which gives no logits; no state has changed
+    /// then.
     pub fn step(&self, work: &mut Workspace<B>, runs: &mut [Run<'_, B>]) -> Result<Vec<Vec<f32>>> {
         let logits = self.step_while(work, runs, &|| true)?;
         Ok(logits.expect("nothing stops it"))
@@ -162,6 +172,31 @@ impl<B: Backend> Model<B> {
         runs: &mut [Run<'_, B>],
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<Vec<f32>>>> {
+        if self.spec.output.head == Head::None {
+            return Err(Error::Encoder {
+                family: self.spec.family,
+            });
+        }
+        let Some(spans) = self.hidden(work, runs, &[], Caches::Kept, go_on)? else {
+            return Ok(None);
+        };
+        for run in runs.iter_mut() {
+            run.state.position += run.tokens.len();
+        }
+        Ok(Some(self.logits(work, runs, &spans)))
+    }
+
+    /// Computes the rows of all tokens after the last layer, into `work.x`; the states' positions stay. `kinds` are the
+    /// tokens' types, all 0 where it is empty. Nothing is returned where `go_on` stopped it; the states are then as
+    /// they were.
+    pub(crate) fn hidden(
+        &self,
+        work: &mut Workspace<B>,
+        runs: &mut [Run<'_, B>],
+        kinds: &[u32],
+        caches: Caches,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Span>>> {
         let ids: Vec<u32> = runs.iter().flat_map(|run| run.tokens).copied().collect();
         if let Some(&id) = ids.iter().find(|id| **id as usize >= self.spec.vocab) {
             return Err(Error::Token {
@@ -170,31 +205,15 @@ impl<B: Backend> Model<B> {
             });
         }
         if ids.is_empty() {
-            return Ok(Some(Vec::new()));
+            return Ok(Some(spans(runs)));
         }
-        let mut rows = 0;
-        let spans: Vec<Span> = runs
-            .iter()
-            .map(|run| {
-                let start = rows;
-                rows += run.tokens.len();
-                Span {
-                    rows: start..rows,
-                    first_position: run.state.position,
-                }
-            })
-            .collect();
+        let spans = spans(runs);
         let positions: Vec<u32> = spans
             .iter()
             .flat_map(|s| (s.first_position as u32..).take(s.rows.len()))
             .collect();
 
-        self.backend.embed(
-            &self.weights.embedding,
-            &ids,
-            self.spec.embedding_scale,
-            &mut work.x,
-        );
+        self.input(work, &ids, kinds, &positions);
         let mut cache = 0;
         for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
             if !go_on() {
@@ -205,9 +224,8 @@ impl<B: Backend> Model<B> {
             for (block, weights) in layer.blocks.iter().zip(weights) {
                 self.block(
                     work,
-                    &block.op,
+                    block,
                     weights,
-                    block.residual,
                     &mut StepView {
                         runs,
                         spans: &spans,
@@ -216,19 +234,40 @@ impl<B: Backend> Model<B> {
                     },
                 );
             }
+            if caches == Caches::Dropped {
+                runs.iter_mut()
+                    .for_each(|run| run.state.restore(&self.backend));
+            }
         }
-        for run in runs.iter_mut() {
-            run.state.position += run.tokens.len();
+        Ok(Some(spans))
+    }
+
+    /// The rows before the first layer.
+    fn input(&self, work: &mut Workspace<B>, ids: &[u32], kinds: &[u32], positions: &[u32]) {
+        let (backend, weights) = (&self.backend, &self.weights.input);
+        let Workspace { x, normed, .. } = work;
+        backend.embed(&self.weights.embedding, ids, self.spec.embedding_scale, x);
+        if let Some(table) = &weights.types {
+            match kinds {
+                [] => backend.embed(table, &vec![0; ids.len()], 1.0, normed),
+                kinds => backend.embed(table, kinds, 1.0, normed),
+            }
+            backend.add(x, normed, 1.0);
         }
-        Ok(Some(self.logits(work, runs, &spans)))
+        if let Some(table) = &weights.positions {
+            backend.embed(table, positions, 1.0, normed);
+            backend.add(x, normed, 1.0);
+        }
+        if let Some(norm) = &weights.norm {
+            backend.norm_in_place(norm, x);
+        }
     }
 
     fn block(
         &self,
         work: &mut Workspace<B>,
-        op: &Op,
+        block: &Block,
         weights: &BlockWeights<B>,
-        residual: f32,
         step: &mut StepView<'_, '_, B>,
     ) {
         let backend = &self.backend;
@@ -236,7 +275,7 @@ impl<B: Backend> Model<B> {
             Some(norm) => backend.norm(norm, &work.x, &mut work.normed),
             None => backend.copy(&work.x, &mut work.normed),
         }
-        match (op, &weights.op) {
+        match (&block.op, &weights.op) {
             (Op::Attention(a), OpWeights::Attention(w)) => self.attention(work, a, w, step),
             (Op::FeedForward(f), OpWeights::FeedForward(w)) => {
                 self.feed_forward(work, f.activation, w)
@@ -247,7 +286,10 @@ impl<B: Backend> Model<B> {
         if let Some(norm) = &weights.after {
             backend.norm_in_place(norm, &mut work.result);
         }
-        backend.add(&mut work.x, &work.result, residual);
+        backend.add(&mut work.x, &work.result, block.residual);
+        if let Some(norm) = &weights.sum {
+            backend.norm_in_place(norm, &mut work.x);
+        }
     }
 
     fn attention(
@@ -330,30 +372,18 @@ impl<B: Backend> Model<B> {
             result,
             ..
         } = work;
-        self.backend.linear(
-            normed,
-            &mut [
-                Linear {
-                    weight: &w.gate.matrix,
-                    bias: w.gate.bias.as_ref(),
-                    out: gate,
-                },
-                Linear {
-                    weight: &w.up.matrix,
-                    bias: w.up.bias.as_ref(),
-                    out: up,
-                },
-            ],
-        );
-        self.backend.activate(activation, gate, Some(up));
-        self.backend.linear(
-            gate,
-            &mut [Linear {
-                weight: &w.down.matrix,
-                bias: w.down.bias.as_ref(),
-                out: result,
-            }],
-        );
+        let backend = &self.backend;
+        match &w.gate {
+            Some(projection) => {
+                backend.linear(normed, &mut [product(projection, gate), product(&w.up, up)]);
+                backend.activate(activation, gate, Some(up));
+            }
+            None => {
+                backend.linear(normed, &mut [product(&w.up, gate)]);
+                backend.activate(activation, gate, None);
+            }
+        }
+        backend.linear(gate, &mut [product(&w.down, result)]);
     }
 
     fn experts(
@@ -397,7 +427,9 @@ impl<B: Backend> Model<B> {
         }
         let (backend, output) = (&self.backend, &self.spec.output);
         backend.select(&work.x, &rows, &mut work.mixed);
-        backend.norm_in_place(&self.weights.norm, &mut work.mixed);
+        if let Some(norm) = &self.weights.norm {
+            backend.norm_in_place(norm, &mut work.mixed);
+        }
         let (weight, bias) = match &self.weights.head {
             Some(head) => (&head.matrix, head.bias.as_ref()),
             None => (&self.weights.embedding, None),
@@ -421,6 +453,28 @@ impl<B: Backend> Model<B> {
     }
 }
 
+/// The rows of each run.
+fn spans<B: Backend>(runs: &[Run<'_, B>]) -> Vec<Span> {
+    let mut rows = 0;
+    let span = |run: &Run<'_, B>| {
+        let start = rows;
+        rows += run.tokens.len();
+        Span {
+            rows: start..rows,
+            first_position: run.state.position,
+        }
+    };
+    runs.iter().map(span).collect()
+}
+
+fn product<'a, B: Backend>(projection: &'a Projection<B>, out: &'a mut B::Buffer) -> Linear<'a, B> {
+    Linear {
+        weight: &projection.matrix,
+        bias: projection.bias.as_ref(),
+        out,
+    }
+}
+
 /// What a block needs to know of the step.
 struct StepView<'a, 'b, B: Backend> {
     runs: &'a mut [Run<'b, B>],
@@ -430,8 +484,8 @@ struct StepView<'a, 'b, B: Backend> {
     cache: &'a mut usize,
 }
 
-/// All weights, but of an embedding that is no head a row only, and of experts the share that is used.
-fn decode_bytes(checkpoint: &Checkpoint, spec: &Spec) -> u64 {
+/// All weights, but of tables a row only, and of experts the share that is used.
+fn decode_bytes(checkpoint: &Checkpoint, spec: &Spec, names: &Names<'_>) -> u64 {
     let used = spec
         .layers
         .iter()
@@ -440,19 +494,20 @@ fn decode_bytes(checkpoint: &Checkpoint, spec: &Spec) -> u64 {
             Op::Experts(e) => Some(e.router.used as f64 / e.count as f64),
             _ => None,
         });
+    let tables = ["position_embd", "token_types", "token_embd"].map(|role| {
+        let table = role != "token_embd" || !spec.output.tied();
+        table.then(|| names.find(None, role, "weight")).flatten()
+    });
+    let tables: Vec<&str> = tables.into_iter().flatten().map(|t| &t.name[..]).collect();
     let share = |tensor: &Tensor| match used {
         Some(share) if tensor.shape.len() == 3 || tensor.name.contains(".experts.") => share,
-        _ if !spec.output.tied && is_embedding(&tensor.name) => 1.0 / tensor.rows().max(1) as f64,
+        _ if tables.contains(&&tensor.name[..]) => 1.0 / tensor.rows().max(1) as f64,
         _ => 1.0,
     };
     checkpoint
         .tensors()
         .map(|tensor| (tensor.stored_bytes() as f64 * share(tensor)) as u64)
         .sum()
-}
-
-fn is_embedding(name: &str) -> bool {
-    name == "token_embd.weight" || name.ends_with("embed_tokens.weight")
 }
 
 pub(crate) fn attentions(spec: &Spec) -> impl Iterator<Item = &Attention> {

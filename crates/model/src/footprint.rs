@@ -3,7 +3,7 @@
 use hearth_compute::{Backend, Counted, Mask, Matrix, Sizes};
 
 use crate::{
-    Logits, Model, Result, Run, Workspace,
+    Logits, Model, Result, Run, Text, Workspace,
     executor::attentions,
     spec::Attention,
     weights::{BlockWeights, OpWeights},
@@ -43,19 +43,43 @@ impl Model<Sizes> {
         Ok(self.backend().take())
     }
 
+    /// What encoding takes, `texts` of `tokens` tokens in a step, pooled as the checkpoint says.
+    ///
+    /// # Errors
+    /// When the texts are empty or longer than the model's context.
+    pub fn count_encoding(&self, texts: usize, tokens: usize) -> Result<Counted> {
+        let ids = vec![0; tokens.min(POSITIONS_MAX)];
+        self.backend().take();
+        let texts = vec![Text::from(&ids[..]); texts];
+        self.encode(&mut Workspace::default(), &texts, self.spec().pooling())?;
+        Ok(self.backend().take())
+    }
+
+    /// Bytes of the keys and values of `texts` of `tokens` tokens that are encoded in a step: those of one layer.
+    pub fn encoding_cache_bytes(&self, texts: usize, tokens: usize) -> usize {
+        let bytes = |a: &Attention| {
+            self.backend()
+                .cache_bytes(a.kv_heads, a.key_dim, a.value_dim, tokens)
+        };
+        let largest = attentions(self.spec()).map(bytes).max().unwrap_or(0);
+        largest.saturating_mul(texts)
+    }
+
     /// Where the weights lie that steps read.
     pub fn weight_memory(&self) -> WeightMemory<'_> {
         let weights = self.weights();
         let head = weights.head.iter().map(|head| &head.matrix);
         let blocks = weights.layers.iter().flatten().flat_map(matrices);
         let mut whole: Vec<&[u8]> = blocks.chain(head).flat_map(Matrix::stored).collect();
+        whole.extend(weights.beside().flat_map(Matrix::stored));
         let table = &weights.embedding;
-        if weights.head.is_none() {
+        let tied = self.spec().output.tied();
+        if tied {
             whole.extend(table.stored());
         }
         WeightMemory {
             whole,
-            table: weights.head.is_some().then(|| table.stored()),
+            table: (!tied).then(|| table.stored()),
         }
     }
 
@@ -63,7 +87,7 @@ impl Model<Sizes> {
     pub fn cache_reads(&self, positions: usize) -> usize {
         let read = |a: &Attention| {
             let seen = match a.mask {
-                Mask::Window(n) => positions.min(n),
+                Mask::Window(n) | Mask::Around(n) => positions.min(n),
                 Mask::Causal | Mask::Bidirectional => positions,
             };
             self.backend()
@@ -79,7 +103,10 @@ impl Model<Sizes> {
 fn matrices(block: &BlockWeights<Sizes>) -> Vec<&Matrix> {
     match &block.op {
         OpWeights::Attention(w) => [&w.q, &w.k, &w.v, &w.out].map(|p| &p.matrix).to_vec(),
-        OpWeights::FeedForward(w) => [&w.gate, &w.up, &w.down].map(|p| &p.matrix).to_vec(),
+        OpWeights::FeedForward(w) => {
+            let gate = w.gate.iter().chain([&w.up, &w.down]);
+            gate.map(|p| &p.matrix).collect()
+        }
         OpWeights::Experts(w) => {
             let experts = &w.experts;
             let all = experts.gate.iter().chain(&experts.up).chain(&experts.down);

@@ -5,25 +5,32 @@
 //! its own.
 #![forbid(unsafe_code)]
 
+mod encode;
 mod error;
 mod executor;
 pub mod families;
 mod footprint;
 mod names;
+mod pooling;
 mod rope;
 mod settings;
 mod spec;
 mod state;
 mod weights;
 
+pub use encode::{Encoded, Text};
 pub use error::Error;
 pub use executor::{LoadOptions, Logits, Model, Run, Workspace};
 pub use footprint::WeightMemory;
 pub use hearth_compute::{Activation, Mask, NormKind, Pairing, Rope, Router};
 pub use names::Names;
+pub use pooling::{Classifier, Dense, Pooled, Pooling, Stored};
 pub use rope::{Reach, Scaling, base_and_scaling};
 pub use settings::Settings;
-pub use spec::{Attention, Block, Experts, FeedForward, Layer, NormSpec, Op, Output, Spec};
+pub use spec::{
+    Attention, Block, Experts, FeedForward, Head, Input, Layer, NormSpec, Op, Output, Positions,
+    Spec,
+};
 pub use state::{Page, State};
 
 /// What this crate's functions return.

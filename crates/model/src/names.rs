@@ -29,16 +29,29 @@ const LAYER: Table = &[
     ("ffn_down_exps", "mlp.experts.{}.down_proj"),
 ];
 
+/// The row of a family's table that says where its layers hang.
+pub(crate) const LAYERS: &str = "layers";
+
 /// Weights outside the layers.
 const WHOLE: Table = &[("token_embd", "embed_tokens"), ("output_norm", "norm")];
 
-/// Where the decoder's modules may hang.
-const PREFIXES: [&str; 4] = [
+/// Where the modules may hang.
+const PREFIXES: [&str; 6] = [
     "model.",
     "model.language_model.",
     "language_model.model.",
     "",
+    "bert.",
+    "roberta.",
 ];
+
+/// The module path of a role; a role that no table has is one itself.
+fn path<'a>(own: Table, layer: Option<usize>, role: &'a str) -> &'a str {
+    let common = if layer.is_some() { LAYER } else { WHOLE };
+    let mut rows = own.iter().chain(common);
+    rows.find(|(r, _)| *r == role)
+        .map_or(role, |(_, path)| path)
+}
 
 /// Finds tensors by role.
 pub struct Names<'a> {
@@ -49,11 +62,12 @@ pub struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(crate) fn new(checkpoint: &'a Checkpoint, own: Table) -> Self {
+        let embedding = path(own, None, "token_embd");
         let prefix = PREFIXES
             .into_iter()
             .find(|p| {
                 checkpoint
-                    .tensor(&format!("{p}embed_tokens.weight"))
+                    .tensor(&format!("{p}{embedding}.weight"))
                     .is_some()
             })
             .unwrap_or(PREFIXES[0]);
@@ -71,15 +85,9 @@ impl<'a> Names<'a> {
             (Source::Gguf, None) => format!("{role}.{part}"),
             (Source::HuggingFace, None) if role == "output" => self.head(part),
             (Source::HuggingFace, _) => {
-                let rows = self
-                    .own
-                    .iter()
-                    .chain(if layer.is_some() { LAYER } else { WHOLE });
-                let path = rows
-                    .into_iter()
-                    .find(|(r, _)| *r == role)
-                    .map_or(role, |(_, path)| path);
-                let layers = layer.map_or(String::new(), |i| format!("layers.{i}."));
+                let layers = path(self.own, None, LAYERS);
+                let layers = layer.map_or(String::new(), |i| format!("{layers}.{i}."));
+                let path = path(self.own, layer, role);
                 format!("{}{layers}{path}.{part}", self.prefix)
             }
         }
@@ -100,7 +108,24 @@ impl<'a> Names<'a> {
 
     /// The tensor of a role, if the checkpoint has it.
     pub fn find(&self, layer: Option<usize>, role: &str, part: &str) -> Option<&'a Tensor> {
-        self.checkpoint.tensor(&self.name(layer, role, part))
+        let name = self.name(layer, role, part);
+        self.checkpoint
+            .tensor(&name)
+            .or_else(|| self.checkpoint.tensor(&self.older(&name)?))
+    }
+
+    /// Another spelling of a name: of norms in the oldest checkpoints of BERT, and in Ollama's files of EmbeddingGemma.
+    fn older(&self, name: &str) -> Option<String> {
+        if self.is_gguf() {
+            return (name == "output_norm.weight").then(|| "norm.weight".to_owned());
+        }
+        let (base, part) = name.rsplit_once('.')?;
+        let part = match part {
+            "weight" => "gamma",
+            _ => "beta",
+        };
+        base.ends_with("LayerNorm")
+            .then(|| format!("{base}.{part}"))
     }
 
     /// The tensor that holds a role of all experts. Beside GGUF, there are two forms: the parameters of newer

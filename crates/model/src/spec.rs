@@ -1,11 +1,13 @@
-//! Everything that distinguishes one decoder from another, and nothing else.
+//! Everything that distinguishes one model from another, and nothing else.
 //!
 //! The axes and their values: Part 5 of the format notes, section 5.0. Weights are named by role, which is
 //! the GGUF base name (`attn_q`); `names.rs` says what other checkpoints call them.
 
 use hearth_compute::{Activation, Mask, NormKind, Rope, Router};
 
-/// A decoder.
+use crate::pooling::Pooled;
+
+/// A decoder or an encoder.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Name in the family table.
@@ -18,10 +20,44 @@ pub struct Spec {
     pub context: usize,
     /// Multiplies the rows of the embedding.
     pub embedding_scale: f32,
+    /// What else becomes of them before the first layer.
+    pub input: Input,
     /// One entry per layer: rules ("every sixth layer") are applied when this is built.
     pub layers: Vec<Layer>,
     /// From the last layer to logits.
     pub output: Output,
+    /// How the rows of a text become one vector, where the model is used for that.
+    pub pooled: Pooled,
+}
+
+impl Spec {
+    /// Whether a token is computed with those after it in view, so that a text must be read as a whole.
+    pub fn sees_ahead(&self) -> bool {
+        let blocks = self.layers.iter().flat_map(|layer| &layer.blocks);
+        blocks.into_iter().any(|block| {
+            matches!(&block.op, Op::Attention(a) if matches!(a.mask, Mask::Bidirectional | Mask::Around(_)))
+        })
+    }
+}
+
+/// What is added to the rows of the embedding, and their norm.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// A learned row for each position is added (`position_embd`).
+    pub positions: Option<Positions>,
+    /// A learned row for the kind of each token is added (`token_types`): how many kinds there are, or none.
+    pub types: usize,
+    /// Norm of the sum.
+    pub norm: Option<NormSpec>,
+}
+
+/// Learned positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Positions {
+    /// Rows of the table.
+    pub rows: usize,
+    /// Which of them is position 0: those before stand for padding.
+    pub first: usize,
 }
 
 /// A layer is its sub-layers in order.
@@ -31,7 +67,7 @@ pub struct Layer {
     pub blocks: Vec<Block>,
 }
 
-/// One sub-layer: `x + residual * after(op(before(x)))`, each norm optional.
+/// One sub-layer: `sum(x + residual * after(op(before(x))))`, each norm optional.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Norm of the input.
@@ -42,6 +78,8 @@ pub struct Block {
     pub after: Option<NormSpec>,
     /// Multiplies the result before it is added.
     pub residual: f32,
+    /// Norm of the sum.
+    pub sum: Option<NormSpec>,
 }
 
 /// What a block computes.
@@ -49,7 +87,7 @@ pub struct Block {
 pub enum Op {
     /// Softmax attention over a cache.
     Attention(Attention),
-    /// `down(activation(gate(x)) * up(x))`.
+    /// `down(activation(gate(x)) * up(x))`, or `down(activation(up(x)))`.
     FeedForward(FeedForward),
     /// A mixture of experts, each a gated network.
     Experts(Experts),
@@ -91,13 +129,15 @@ pub struct Attention {
     pub head_norms: Option<(NormSpec, NormSpec)>,
 }
 
-/// A gated feed-forward network.
+/// A feed-forward network.
 #[derive(Clone, Debug)]
 pub struct FeedForward {
     /// Its inner width.
     pub inner: usize,
-    /// Applied to the gate.
+    /// Applied to the gate, or to `up` where there is none.
     pub activation: Activation,
+    /// Whether there is a gate.
+    pub gated: bool,
 }
 
 /// A mixture of experts.
@@ -117,11 +157,29 @@ pub struct Experts {
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The last norm.
-    pub norm: NormSpec,
-    /// The embedding is the output matrix as well.
-    pub tied: bool,
+    pub norm: Option<NormSpec>,
+    /// What gives logits.
+    pub head: Head,
     /// Multiplies the logits.
     pub scale: f32,
     /// `cap * tanh(logit / cap)`.
     pub soft_cap: Option<f32>,
+}
+
+impl Output {
+    /// Whether the embedding is the output matrix as well.
+    pub fn tied(&self) -> bool {
+        self.head == Head::Tied
+    }
+}
+
+/// The output matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// The embedding.
+    Tied,
+    /// One of its own.
+    Own,
+    /// None: an encoder, which gives rows and no logits.
+    None,
 }

@@ -1,12 +1,13 @@
 //! The weights that a spec asks for, each checked against the shape that follows from it.
 
-use hearth_compute::{Backend, Experts as ExpertMatrices, Norm};
+use hearth_compute::{Activation, Backend, Experts as ExpertMatrices, Norm};
 use hearth_format::Tensor;
 
 use crate::{
     Error, Result, Spec,
     names::Names,
-    spec::{Attention, Experts, FeedForward, NormSpec, Op},
+    pooling::{Dense, Stored},
+    spec::{Attention, Experts, FeedForward, Head, NormSpec, Op},
 };
 
 /// A matrix and its bias.
@@ -27,7 +28,8 @@ pub(crate) struct AttentionWeights<B: Backend> {
 }
 
 pub(crate) struct FeedForwardWeights<B: Backend> {
-    pub gate: Projection<B>,
+    /// None where the network has no gate.
+    pub gate: Option<Projection<B>>,
     pub up: Projection<B>,
     pub down: Projection<B>,
 }
@@ -47,15 +49,53 @@ pub(crate) struct BlockWeights<B: Backend> {
     pub before: Option<Norm<B::Vector>>,
     pub op: OpWeights<B>,
     pub after: Option<Norm<B::Vector>>,
+    pub sum: Option<Norm<B::Vector>>,
 }
 
 pub(crate) struct Weights<B: Backend> {
     pub embedding: B::Matrix,
+    pub input: InputWeights<B>,
     /// In the order of the spec's layers and their blocks.
     pub layers: Vec<Vec<BlockWeights<B>>>,
-    pub norm: Norm<B::Vector>,
-    /// None where the embedding serves.
+    pub norm: Option<Norm<B::Vector>>,
+    /// None where the embedding serves, or where there are no logits.
     pub head: Option<Projection<B>>,
+    pub dense: Vec<DenseWeights<B>>,
+    pub classifier: Option<ClassifierWeights<B>>,
+}
+
+impl<B: Backend> Weights<B> {
+    /// What encoders have beside their layers: tables, and the layers after the pooling.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = &B::Matrix> {
+        let tables = [&self.input.positions, &self.input.types];
+        let head = self.classifier.iter().flat_map(|c| {
+            let dense = c.dense.iter().map(|dense| &dense.projection);
+            dense.chain(&c.out)
+        });
+        let dense = self.dense.iter().map(|dense| &dense.projection);
+        let projections = dense.chain(head).map(|projection| &projection.matrix);
+        tables.into_iter().flatten().chain(projections)
+    }
+}
+
+/// What is added to the embedding.
+pub(crate) struct InputWeights<B: Backend> {
+    /// From position 0 on.
+    pub positions: Option<B::Matrix>,
+    pub types: Option<B::Matrix>,
+    pub norm: Option<Norm<B::Vector>>,
+}
+
+/// A layer after the pooling.
+pub(crate) struct DenseWeights<B: Backend> {
+    pub projection: Projection<B>,
+    pub activation: Option<Activation>,
+}
+
+pub(crate) struct ClassifierWeights<B: Backend> {
+    pub dense: Option<DenseWeights<B>>,
+    pub norm: Option<Norm<B::Vector>>,
+    pub out: Option<Projection<B>>,
 }
 
 /// Takes tensors by role for one backend.
@@ -84,18 +124,98 @@ impl<B: Backend> Loader<'_, B> {
                         Op::Experts(e) => OpWeights::Experts(self.experts(i, spec.width, e)?),
                     },
                     after: norm(&block.after)?,
+                    sum: norm(&block.sum)?,
                 })
             });
             blocks.collect::<Result<Vec<_>>>()
         });
         Ok(Weights {
             embedding,
+            input: self.input(spec)?,
             layers: layers.collect::<Result<_>>()?,
-            norm: self.norm(None, &spec.output.norm, spec.width)?,
-            head: (!spec.output.tied)
+            norm: self.whole_norm(&spec.output.norm, spec.width)?,
+            head: (spec.output.head == Head::Own)
                 .then(|| self.projection(None, "output", spec.vocab, spec.width))
                 .transpose()?,
+            dense: self.dense(spec)?,
+            classifier: self.classifier(spec)?,
         })
+    }
+
+    fn whole_norm(&self, norm: &Option<NormSpec>, width: usize) -> Result<Option<Norm<B::Vector>>> {
+        norm.as_ref()
+            .map(|norm| self.norm(None, norm, width))
+            .transpose()
+    }
+
+    fn input(&self, spec: &Spec) -> Result<InputWeights<B>> {
+        let (input, width) = (&spec.input, spec.width);
+        let positions = input.positions.map(|p| {
+            let table = self.require(None, "position_embd", &[p.rows, width])?;
+            Ok::<_, Error>(self.backend.matrix(table, p.first..p.rows)?)
+        });
+        Ok(InputWeights {
+            positions: positions.transpose()?,
+            types: (input.types > 0)
+                .then(|| self.matrix(None, "token_types", &[input.types, width]))
+                .transpose()?,
+            norm: self.whole_norm(&input.norm, width)?,
+        })
+    }
+
+    /// The layers after the pooling, each as wide as the one before gives.
+    fn dense(&self, spec: &Spec) -> Result<Vec<DenseWeights<B>>> {
+        let mut width = spec.width;
+        let layers = spec.pooled.dense.iter().map(|dense| {
+            let layer = self.dense_layer(dense, width)?;
+            width = dense.stored.weight.rows();
+            Ok(layer)
+        });
+        layers.collect()
+    }
+
+    fn classifier(&self, spec: &Spec) -> Result<Option<ClassifierWeights<B>>> {
+        let Some(c) = &spec.pooled.classifier else {
+            return Ok(None);
+        };
+        let dense = c.dense.as_ref();
+        let inner = dense.map_or(spec.width, |dense| dense.stored.weight.rows());
+        let norm = c.norm.as_ref().map(|(norm, stored)| {
+            self.check(&stored.weight, &[inner])?;
+            let bias = self.stored_bias(stored, inner)?;
+            Ok::<_, Error>(self.norm_of(norm, inner, stored.weight.to_f32(), bias))
+        });
+        let out = c.out.as_ref().map(|out| self.stored(out, inner));
+        Ok(Some(ClassifierWeights {
+            dense: dense
+                .map(|dense| self.dense_layer(dense, spec.width))
+                .transpose()?,
+            norm: norm.transpose()?,
+            out: out.transpose()?,
+        }))
+    }
+
+    fn dense_layer(&self, dense: &Dense, columns: usize) -> Result<DenseWeights<B>> {
+        Ok(DenseWeights {
+            projection: self.stored(&dense.stored, columns)?,
+            activation: dense.activation,
+        })
+    }
+
+    fn stored(&self, stored: &Stored, columns: usize) -> Result<Projection<B>> {
+        let rows = stored.weight.rows();
+        self.check(&stored.weight, &[rows, columns])?;
+        let bias = self.stored_bias(stored, rows)?;
+        Ok(Projection {
+            matrix: self.backend.matrix(&stored.weight, 0..rows)?,
+            bias: bias.map(|b| self.backend.vector(b)),
+        })
+    }
+
+    fn stored_bias(&self, stored: &Stored, rows: usize) -> Result<Option<Vec<f32>>> {
+        let bias = stored.bias.as_ref();
+        bias.map(|bias| self.check(bias, &[rows]).map(|()| bias.to_f32()))
+            .transpose()
     }
 
     fn attention(&self, layer: usize, width: usize, a: &Attention) -> Result<AttentionWeights<B>> {
@@ -132,6 +252,14 @@ impl<B: Backend> Loader<'_, B> {
         width: usize,
         f: &FeedForward,
     ) -> Result<FeedForwardWeights<B>> {
+        let down = || self.projection(Some(layer), "ffn_down", width, f.inner);
+        if !f.gated {
+            return Ok(FeedForwardWeights {
+                gate: None,
+                up: self.projection(Some(layer), "ffn_up", f.inner, width)?,
+                down: down()?,
+            });
+        }
         // GGUF files of fused families keep gate and up in `ffn_up`, without an `ffn_gate`.
         let gguf_fused =
             self.names.is_gguf() && self.names.find(Some(layer), "ffn_gate", "weight").is_none();
@@ -143,9 +271,9 @@ impl<B: Backend> Loader<'_, B> {
             width,
         )?;
         Ok(FeedForwardWeights {
-            gate,
+            gate: Some(gate),
             up,
-            down: self.projection(Some(layer), "ffn_down", width, f.inner)?,
+            down: down()?,
         })
     }
 
@@ -283,18 +411,28 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     fn norm(&self, layer: Option<usize>, norm: &NormSpec, width: usize) -> Result<Norm<B::Vector>> {
-        let mut weight = self.require(layer, norm.role, &[width])?.to_f32();
+        let weight = self.require(layer, norm.role, &[width])?.to_f32();
+        let bias = self.bias(layer, norm.role, width).transpose()?;
+        Ok(self.norm_of(norm, width, weight, bias))
+    }
+
+    fn norm_of(
+        &self,
+        norm: &NormSpec,
+        width: usize,
+        mut weight: Vec<f32>,
+        bias: Option<Vec<f32>>,
+    ) -> Norm<B::Vector> {
         if norm.plus_one {
             weight.iter_mut().for_each(|w| *w += 1.0);
         }
-        let bias = self.bias(layer, norm.role, width).transpose()?;
-        Ok(Norm {
+        Norm {
             kind: norm.kind,
             eps: norm.eps,
             width,
             weight: Some(self.backend.vector(weight)),
             bias: bias.map(|b| self.backend.vector(b)),
-        })
+        }
     }
 
     fn require(&self, layer: Option<usize>, role: &str, shape: &[usize]) -> Result<&Tensor> {

@@ -60,6 +60,14 @@ pub enum Error {
         /// What would be lost.
         what: String,
     },
+    /// A model that is no plain decoder.
+    #[error("{place}: this is {what}, and only decoders are converted; run the directory itself")]
+    NoDecoder {
+        /// The checkpoint.
+        place: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// The family is not known, or a setting makes no sense.
     #[error(transparent)]
     Model(#[from] hearth_model::Error),

@@ -6,8 +6,21 @@ use serde_json::Value;
 
 use super::{hearth, json, refusal};
 
-const FAMILIES: [&str; 9] = [
-    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "mixtral", "qwen3moe",
+const FAMILIES: [&str; 14] = [
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "mixtral",
+    "qwen3moe",
+    "bert",
+    "xlm_roberta",
+    "nomic_bert",
+    "modern_bert",
+    "gemma_embedding",
 ];
 
 /// Largest error of a prediction, in percent of the measured peak.

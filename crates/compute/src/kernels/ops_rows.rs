@@ -115,6 +115,7 @@ per_isa! {
             Activation::GeluErf => gate(x, up, gelu_erf),
             Activation::Relu => gate(x, up, |x| if x < 0.0 { 0.0 } else { x }),
             Activation::ReluSquared => gate(x, up, |x| if x < 0.0 { 0.0 } else { x * x }),
+            Activation::Tanh => gate(x, up, tanh),
         }
     }
 
@@ -225,7 +226,7 @@ mod tests {
                 });
             }
             use Activation::*;
-            for activation in [Silu, GeluTanh, GeluErf, Relu, ReluSquared] {
+            for activation in [Silu, GeluTanh, GeluErf, Relu, ReluSquared, Tanh] {
                 same_bits(|isa| {
                     let mut x = wave(n);
                     activate(isa, activation, &mut x, Some(&wave(n)));

@@ -172,6 +172,7 @@ fn visible(mask: Mask, span: &Span, cache: &Cache, row: usize) -> Range<usize> {
         Mask::Causal => 0..end,
         Mask::Window(n) => end.saturating_sub(n.max(1))..end,
         Mask::Bidirectional => 0..cache.len,
+        Mask::Around(n) => (end - 1).saturating_sub(n)..end.saturating_add(n).min(cache.len),
     }
 }
 

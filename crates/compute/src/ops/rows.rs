@@ -1,4 +1,6 @@
-//! Operations on each row by itself: embed, norm, activate, add, scale, select.
+//! Operations on each row by itself: embed, norm, activate, add, scale, select, mean.
+
+use std::ops::Range;
 
 use crate::{
     Buffer, Matrix, Team,
@@ -109,4 +111,19 @@ pub(crate) fn select(x: &Buffer, rows: &[usize], out: &mut Buffer) {
     for (&row, out) in rows.iter().zip(data.chunks_exact_mut(x.width.max(1))) {
         out.copy_from_slice(x.row(row));
     }
+}
+
+/// `out[i]` = the mean of the rows `ranges[i]` of `x`, added from the first on.
+pub(crate) fn mean(team: &Team, isa: Isa, x: &Buffer, ranges: &[Range<usize>], out: &mut Buffer) {
+    let width = x.width.max(1);
+    let data = out.reshape(ranges.len(), x.width);
+    team.split(data, width, |index, out| {
+        let rows = ranges[index].clone();
+        let factor = 1.0 / rows.len().max(1) as f32;
+        out.fill(0.0);
+        for row in rows {
+            ops_rows::add_scaled(isa, out, x.row(row), 1.0);
+        }
+        ops_rows::scale(isa, out, factor, None);
+    });
 }

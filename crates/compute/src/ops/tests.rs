@@ -202,6 +202,10 @@ proptest! {
             assert_eq!(out.rows(), 2);
             assert_eq!(out.row(0), y.row(tokens - 1));
             assert_eq!(out.row(1), y.row(0));
+            cpu.mean(&y, &[0..tokens, 0..1], &mut out);
+            let mean: Vec<f64> = (0..width).map(|i| (0..tokens).map(|t| f64::from(y.row(t)[i])).sum::<f64>() / tokens as f64).collect();
+            close(out.row(0), &mean, 1e-5);
+            assert_eq!(out.row(1), y.row(0));
             y.data
         }) {
             assert_eq!(got.len(), tokens * width);
@@ -352,6 +356,7 @@ impl Case {
             Mask::Causal => key <= query,
             Mask::Window(n) => key <= query && key + n > query,
             Mask::Bidirectional => true,
+            Mask::Around(n) => key.abs_diff(query) <= n,
         }
     }
 
@@ -457,10 +462,12 @@ proptest! {
     }
 
     #[test]
-    fn bidirectional_attention_sees_everything(seed in any::<u64>(), len in 1usize..300) {
-        let case = Case::new(seed, len, 2, 2, (16, 24), Mask::Bidirectional);
-        for got in on_all(Precision::Exact, |cpu| case.chunked(cpu, len)) {
-            close(&got, &case.reference(), 1e-5);
+    fn bidirectional_attention_sees_everything_or_what_is_near(seed in any::<u64>(), len in 1usize..300, near in 0usize..320) {
+        for mask in [Mask::Bidirectional, Mask::Around(near)] {
+            let case = Case::new(seed, len, 2, 2, (16, 24), mask);
+            for got in on_all(Precision::Exact, |cpu| case.chunked(cpu, len)) {
+                close(&got, &case.reference(), 1e-5);
+            }
         }
     }
 

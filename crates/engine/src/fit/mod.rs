@@ -9,13 +9,14 @@ mod verdict;
 pub use mixture::{MIXTURES, Mixture};
 pub use verdict::{Guard, Verdict};
 
-use hearth_compute::{Isa, Sizes};
+use hearth_compute::{Counted, Isa, Sizes};
 use hearth_format::Checkpoint;
 use hearth_model::{LoadOptions, Model, Spec};
 use hearth_tokenizer::Tokenizer;
 
 use crate::{
-    Error, Options, Result,
+    Capabilities, Error, Options, Result,
+    encode::ROWS,
     memory::{Mappings, Reading, available_memory, read_places, resident_memory},
     sampling::Candidate,
     sequence::STEP,
@@ -122,7 +123,11 @@ impl Plan {
             },
         )?;
         // A model that cannot take a step is refused here; and the code that counts is then in memory.
-        model.count(1, 1)?;
+        if Capabilities::of(model.spec()).generate {
+            model.count(1, 1)?;
+        } else {
+            model.count_encoding(1, 1)?;
+        }
         let memory = model.weight_memory();
         let place = memory.table.as_deref().map(read_places);
         let (program, mappings) = (resident_memory().unwrap_or(0), Mappings::now());
@@ -169,12 +174,26 @@ impl Plan {
         self.parameters
     }
 
-    /// What a sequence of `context` tokens takes.
+    /// What a sequence of `context` tokens takes; of a model that does not generate, a step full of texts of that
+    /// length, or of the longest that it reads.
     ///
     /// # Errors
     /// When the model cannot take a single step.
     pub fn memory(&self, context: usize) -> Result<Memory> {
-        let counted = self.model.count(context, STEP)?;
+        let candidate = size_of::<f32>() + size_of::<Candidate>();
+        if Capabilities::of(self.spec()).generate {
+            let sampling = candidate * self.spec().vocab;
+            let counted = self.model.count(context, STEP)?;
+            return Ok(self.with(context, &counted, self.model.state_bytes(context), sampling));
+        }
+        let context = context.clamp(1, self.spec().context);
+        let texts = (ROWS / context).max(1);
+        let counted = self.model.count_encoding(texts, context)?;
+        let cache = self.model.encoding_cache_bytes(texts, context);
+        Ok(self.with(context, &counted, cache, 0))
+    }
+
+    fn with(&self, context: usize, counted: &Counted, cache: usize, sampling: usize) -> Memory {
         let sizes = self.model.backend();
         let table = self.table.as_ref().map_or(0, |table| {
             let rows = table.place.total.saturating_mul(context);
@@ -182,20 +201,19 @@ impl Plan {
         });
         let probed = self.table.as_ref().map_or(0, |table| table.place.resident);
         let weights = self.weights.total.saturating_add(table);
-        let candidate = size_of::<f32>() + size_of::<Candidate>();
-        Ok(Memory {
+        Memory {
             context,
             program: self.program + CODE_BYTES,
             vocabulary: self.vocabulary,
             weights,
             weights_per_token: self.decode_bytes.min(weights),
             vectors: sizes.vectors(),
-            cache: self.model.state_bytes(context),
+            cache,
             workspace: counted.buffers.saturating_add(counted.scratch),
-            sampling: counted.copies + candidate * self.spec().vocab,
+            sampling: counted.copies + sampling,
             threads: (sizes.threads() - 1) * THREAD_BYTES,
             counted_twice: self.weights.resident + probed.min(table) + sizes.vectors(),
-        })
+        }
     }
 
     /// Bytes that a token reads after `position` others: weights and cache. Memory bandwidth divided by it bounds the

@@ -4,8 +4,10 @@ use hearth_compute::{Activation, Mask, NormKind, Pairing, Rope, Router, Scoring}
 
 use crate::{
     Result, Settings, Spec,
+    names::{Names, Table},
+    pooling::Pooled,
     rope::{Reach, base_and_scaling, rope},
-    spec::{Attention, Block, Experts, FeedForward, Layer, NormSpec, Op, Output},
+    spec::{Attention, Block, Experts, FeedForward, Head, Input, Layer, NormSpec, Op, Output},
 };
 
 /// What a `config.json` means where it says nothing (format notes 5.1.35).
@@ -92,20 +94,24 @@ pub(super) fn sizes(s: &Settings<'_>, d: &Defaults) -> Result<Sizes> {
         )?
         .unwrap_or(d.eps);
     Ok(Sizes {
-        layers: s.count("block_count", &["num_hidden_layers", "n_layers"], 1..=512)?,
+        layers: s.count(
+            "block_count",
+            &["num_hidden_layers", "n_layers", "n_layer"],
+            1..=512,
+        )?,
         width,
         heads,
         kv_heads,
         head_dim,
         inner: s.count_or(
             "feed_forward_length",
-            &["intermediate_size"],
+            &["intermediate_size", "n_inner"],
             0,
             0..=1 << 24,
         )?,
         context: s.count_or(
             "context_length",
-            &["max_position_embeddings"],
+            &["max_position_embeddings", "n_positions"],
             2048,
             1..=1 << 30,
         )?,
@@ -161,6 +167,7 @@ pub(super) fn decoder(
         op,
         after: None,
         residual: 1.0,
+        sum: None,
     };
     let layers = (0..z.layers).map(|i| {
         let attention = Attention {
@@ -184,16 +191,18 @@ pub(super) fn decoder(
     Ok(Spec {
         family,
         width: z.width,
-        vocab: vocabulary(s)?,
+        vocab: vocabulary(s, &[])?,
         context: z.context,
         embedding_scale: 1.0,
+        input: Input::default(),
         layers: layers.collect::<Result<_>>()?,
         output: Output {
-            norm: norm(s, d, z.eps, "output_norm"),
-            tied: tied(s, d),
+            norm: Some(norm(s, d, z.eps, "output_norm")),
+            head: if tied(s, d) { Head::Tied } else { Head::Own },
             scale: 1.0,
             soft_cap: None,
         },
+        pooled: Pooled::default(),
     })
 }
 
@@ -203,6 +212,7 @@ pub(super) fn dense(activation: Activation) -> impl Fn(usize, &Sizes) -> Result<
         Ok(Op::FeedForward(FeedForward {
             inner: z.inner,
             activation,
+            gated: true,
         }))
     }
 }
@@ -247,7 +257,7 @@ pub(super) fn attentions(spec: &mut Spec, mut change: impl FnMut(usize, &mut Att
 
 /// Adds a norm to each query and key head, before the rotation.
 pub(super) fn head_norms(s: &Settings<'_>, d: &Defaults, spec: &mut Spec) {
-    let eps = spec.output.norm.eps;
+    let eps = spec.output.norm.as_ref().map_or(d.eps, |norm| norm.eps);
     attentions(spec, |_, a| {
         a.head_norms = Some((
             norm(s, d, eps, "attn_q_norm"),
@@ -269,8 +279,8 @@ pub(super) fn sliding(s: &Settings<'_>, rule: impl Fn(usize) -> bool, layer: usi
 }
 
 /// Rows of the embedding: the tensor decides, since files pad it or cut it.
-fn vocabulary(s: &Settings<'_>) -> Result<usize> {
-    let names = crate::names::Names::new(s.checkpoint, &[]);
+pub(super) fn vocabulary(s: &Settings<'_>, own: Table) -> Result<usize> {
+    let names = Names::new(s.checkpoint, own);
     match names.find(None, "token_embd", "weight") {
         Some(tensor) if tensor.shape.len() == 2 => Ok(tensor.rows()),
         Some(tensor) => Err(s.wrong(

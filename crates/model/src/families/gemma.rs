@@ -5,7 +5,7 @@ use hearth_compute::{Activation::GeluTanh, Mask};
 use super::common::{
     Defaults, Sizes, attentions, decoder, dense, head_norms, norm, rotation, sizes, sliding,
 };
-use crate::{Result, Settings, Spec, names::Table, rope::Reach};
+use crate::{Result, Settings, Spec, names::Table, rope::Reach, spec::Head};
 
 pub(super) const NAMES: Table = &[
     ("post_attention_norm", "post_attention_layernorm"),
@@ -45,7 +45,33 @@ pub(super) fn gemma2(s: &Settings<'_>) -> Result<Spec> {
     Ok(spec)
 }
 
+/// Gemma 3; checkpoints of EmbeddingGemma (5.4.5) say the same and see both ways, and Ollama's files of it have a layer
+/// after the pooling.
 pub(super) fn gemma3(s: &Settings<'_>) -> Result<Spec> {
+    let both_ways = s.flag("use_bidirectional_attention") == Some(true);
+    if both_ways || (s.is_gguf() && s.checkpoint.tensor("dense.0.weight").is_some()) {
+        gemma_embedding(s)
+    } else {
+        decoder3(s)
+    }
+}
+
+/// EmbeddingGemma (5.4.5): windows reach to both sides, half their width to each.
+pub(super) fn gemma_embedding(s: &Settings<'_>) -> Result<Spec> {
+    let mut spec = decoder3(s)?;
+    spec.family = "gemma_embedding";
+    spec.output.head = Head::None;
+    spec.output.soft_cap = None;
+    attentions(&mut spec, |_, a| {
+        a.mask = match a.mask {
+            Mask::Window(width) => Mask::Around(width / 2),
+            _ => Mask::Bidirectional,
+        };
+    });
+    Ok(spec)
+}
+
+fn decoder3(s: &Settings<'_>) -> Result<Spec> {
     let (mut spec, z) = sandwich(s, "gemma3")?;
     head_norms(s, &defaults(), &mut spec);
     spec.output.soft_cap = s

@@ -1,14 +1,17 @@
 //! The families: each turns settings into a [`Spec`] in one short file.
 
+mod bert;
 mod common;
 mod gemma;
 mod llama;
+mod modern_bert;
+mod nomic;
 mod phi3;
 mod qwen;
 
 use hearth_format::Checkpoint;
 
-use crate::{Error, Names, Result, Settings, Spec, names::Table};
+use crate::{Error, Names, Result, Settings, Spec, names::Table, pooling};
 
 /// An architecture that hearth runs.
 pub struct Family {
@@ -30,7 +33,9 @@ impl Family {
     /// # Errors
     /// When one is missing or makes no sense.
     pub fn spec(&self, settings: &Settings<'_>) -> Result<Spec> {
-        (self.spec)(settings)
+        let mut spec = (self.spec)(settings)?;
+        spec.pooled = pooling::read(settings, &spec)?;
+        Ok(spec)
     }
 
     /// What a checkpoint of this family calls its weights.
@@ -103,6 +108,41 @@ pub static FAMILIES: &[Family] = &[
         hf: &["phi3"],
         names: &[],
         spec: phi3::phi3,
+    },
+    Family {
+        name: "bert",
+        gguf: &["bert"],
+        hf: &["bert"],
+        names: bert::NAMES,
+        spec: bert::bert,
+    },
+    Family {
+        name: "xlm_roberta",
+        gguf: &[],
+        hf: &["xlm-roberta", "roberta", "camembert"],
+        names: bert::NAMES,
+        spec: bert::roberta,
+    },
+    Family {
+        name: "nomic_bert",
+        gguf: &["nomic-bert"],
+        hf: &["nomic_bert"],
+        names: nomic::NAMES,
+        spec: nomic::nomic_bert,
+    },
+    Family {
+        name: "modern_bert",
+        gguf: &["modern-bert"],
+        hf: &["modernbert"],
+        names: modern_bert::NAMES,
+        spec: modern_bert::modern_bert,
+    },
+    Family {
+        name: "gemma_embedding",
+        gguf: &["gemma-embedding"],
+        hf: &[],
+        names: gemma::NAMES,
+        spec: gemma::gemma_embedding,
     },
 ];
 

@@ -51,6 +51,7 @@ pub(super) fn qwen3moe(s: &Settings<'_>) -> Result<Spec> {
             return Ok(Op::FeedForward(FeedForward {
                 inner: z.inner,
                 activation: Silu,
+                gated: true,
             }));
         }
         mixture(s, inner, Silu, normalize)

@@ -88,7 +88,12 @@ pub(super) fn shape(origin: &Origin<'_>, metadata: &mut Metadata) -> Result<()> 
             keys.float("attn_logit_softcapping", cap);
         }
     }
-    keys.float("attention.layer_norm_rms_epsilon", spec.output.norm.eps);
+    if let Some(norm) = &spec.output.norm {
+        keys.float("attention.layer_norm_rms_epsilon", norm.eps);
+    }
+    if let Some(pooling) = spec.pooled.declared {
+        keys.count("pooling_type", pooling as usize);
+    }
     if let Some(cap) = spec.output.soft_cap {
         keys.float("final_logit_softcapping", cap);
     }

@@ -13,7 +13,7 @@ mod vocabulary;
 
 use hearth_format::Checkpoint;
 use hearth_model::{
-    Reach, Scaling, Settings, Spec, base_and_scaling,
+    Head, Reach, Scaling, Settings, Spec, base_and_scaling,
     families::{self, Family},
 };
 
@@ -44,6 +44,12 @@ impl<'a> Origin<'a> {
         let settings = Settings::new(checkpoint, None)?;
         let family = families::find(&settings)?;
         let spec = family.spec(&settings)?;
+        if let Some(what) = beyond(&spec) {
+            return Err(Error::NoDecoder {
+                place: checkpoint.label().to_owned(),
+                what,
+            });
+        }
         let dims = sketch::attentions(&spec)
             .find_map(|a| Some(2 * a.rope.as_ref()?.frequencies.len()))
             .unwrap_or(0);
@@ -80,6 +86,15 @@ impl<'a> Origin<'a> {
     }
 }
 
+/// What of a model is not converted: encoders and heads.
+fn beyond(spec: &Spec) -> Option<&'static str> {
+    if spec.output.head == Head::None {
+        return Some("an encoder");
+    }
+    let more = !spec.pooled.dense.is_empty() || spec.pooled.classifier.is_some();
+    more.then_some("a model with layers after the pooling")
+}
+
 /// The file that a directory becomes.
 pub(crate) fn plan<'a>(checkpoint: &'a Checkpoint, options: &Options) -> Result<Plan<'a>> {
     let origin = Origin::read(checkpoint)?;
@@ -109,7 +124,7 @@ fn outline(spec: &Spec) -> Outline {
         heads: attention.map_or(0, |a| a.heads),
         kv_heads: attention.map_or(0, |a| a.kv_heads),
         experts: sketch::experts(spec).map_or(0, |e| e.count),
-        tied: spec.output.tied,
+        tied: spec.output.tied(),
         falcon: false,
     }
 }

@@ -128,7 +128,7 @@ impl<'a> Planner<'_, 'a> {
     pub(super) fn left_out(&self) -> Option<String> {
         let redundant = |name: &str| {
             name.ends_with("rotary_emb.inv_freq")
-                || (self.origin.spec.output.tied && name.ends_with("lm_head.weight"))
+                || (self.origin.spec.output.tied() && name.ends_with("lm_head.weight"))
         };
         let all = self.origin.checkpoint.tensors().map(|t| t.name.as_str());
         let mut left: Vec<_> = all

@@ -76,13 +76,13 @@ pub(super) fn changes(
     whole.same("the vocabulary has rows", &from.vocab, &to.vocab)?;
     whole.same(
         "the last norm is",
-        &plain(&from.output.norm),
-        &plain(&to.output.norm),
+        &from.output.norm.as_ref().map(plain),
+        &to.output.norm.as_ref().map(plain),
     )?;
     whole.same(
         "the embedding is the output",
-        &from.output.tied,
-        &to.output.tied,
+        &from.output.tied(),
+        &to.output.tied(),
     )?;
     whole.same(
         "logits are multiplied by",
@@ -131,7 +131,7 @@ fn read(origin: &Origin<'_>, metadata: &Metadata, factors: &[Target<'_>]) -> Res
     let spec = &origin.spec;
     let mut writer = GgufWriter::new(metadata.clone()).map_err(Error::Write)?;
     let mut rest = vec![("token_embd.weight", spec.vocab)];
-    if !spec.output.tied {
+    if !spec.output.tied() {
         rest.push(("output.weight", 1));
     }
     let mut data = Vec::new();

@@ -115,10 +115,13 @@ impl<'a> Planner<'_, 'a> {
     fn whole(&mut self) -> Result<()> {
         let spec = &self.origin.spec;
         self.projection("token_embd", spec.vocab)?;
-        if !spec.output.tied {
+        if !spec.output.tied() {
             self.projection("output", spec.vocab)?;
         }
-        self.norm(&spec.output.norm, spec.width, Order::AsIs, 1.0)
+        match &spec.output.norm {
+            Some(norm) => self.norm(norm, spec.width, Order::AsIs, 1.0),
+            None => Ok(()),
+        }
     }
 
     fn attention(&mut self, a: &Attention, changes: Changes) -> Result<()> {

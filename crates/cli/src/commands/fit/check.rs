@@ -18,6 +18,8 @@ use crate::commands::show::size;
 
 /// The context that is filled where none is asked for: two long steps of a prompt.
 const CONTEXT: usize = 1024;
+/// Rows that texts are encoded for: more than a step has.
+const ENCODED: usize = 4096;
 /// Tokens that are generated at the end.
 const GENERATED: usize = 2;
 
@@ -60,17 +62,23 @@ pub(super) fn run(arguments: &Arguments, checkpoint: &Checkpoint, options: Optio
     Ok(())
 }
 
-/// Reads a prompt as long as the context allows and generates the rest. Its tokens spread over the vocabulary, so that
+/// Reads a prompt as long as the context allows and generates the rest; or encodes texts as long. Their tokens spread over the vocabulary, so that
 /// all of the embedding and all experts are read.
 fn fill(engine: &Engine) -> Result<()> {
     let context = engine.context();
+    let vocabulary = engine.tokenizer().vocab_len();
+    let token = |i: usize| (i.wrapping_mul(2_654_435_761) % vocabulary) as u32;
+    if !engine.capabilities().generate {
+        let text = |t: usize| (t * context..(t + 1) * context).map(token).collect();
+        let texts: Vec<Vec<u32>> = (0..ENCODED.div_ceil(context)).map(text).collect();
+        engine.embed(&texts, None)?;
+        return Ok(());
+    }
     ensure!(
         context > GENERATED,
         "a context of {context} tokens is too short to be filled; give --ctx {} at least",
         GENERATED + 1
     );
-    let vocabulary = engine.tokenizer().vocab_len();
-    let token = |i: usize| (i.wrapping_mul(2_654_435_761) % vocabulary) as u32;
     let prompt: Vec<u32> = (0..context - GENERATED).map(token).collect();
     let generation = Generation {
         prompt: &prompt,
