@@ -16,6 +16,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::dialects::Frame;
+
 /// Silence after which a comment is sent, so that proxies keep the connection. Naive clients parse every line, hence
 /// not earlier.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -45,6 +47,11 @@ impl Sse {
         ))
     }
 
+    /// A dialect's frame.
+    pub fn of(frame: &Frame) -> Self {
+        Self(frame.to_sse().into())
+    }
+
     /// `data: [DONE]`, which ends OpenAI's streams.
     pub fn done() -> Self {
         Self(Bytes::from_static(b"data: [DONE]\n\n"))
@@ -64,6 +71,13 @@ impl Line {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
         Ok(Self(line.into()))
+    }
+}
+
+impl Line {
+    /// A dialect's frame; none where lines have no such thing.
+    pub fn of(frame: &Frame) -> Option<Self> {
+        Some(Self(frame.to_line()?.into()))
     }
 }
 
