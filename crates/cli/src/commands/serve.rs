@@ -86,7 +86,11 @@ fn keep_alive(text: &str) -> Result<KeepAlive, String> {
         "ms" => 0.001,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err(format!("'{unit}' is no unit of time: expected ms, s, m or h")),
+        _ => {
+            return Err(format!(
+                "'{unit}' is no unit of time: expected ms, s, m or h"
+            ));
+        }
     };
     if value < 0.0 {
         return Ok(KeepAlive::Forever);
@@ -102,7 +106,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         logs::Format::Text
     };
-    logs::begin(format, &std::env::var("HEARTH_LOG").unwrap_or_else(|_| "info".to_owned()))?;
+    logs::begin(
+        format,
+        &std::env::var("HEARTH_LOG").unwrap_or_else(|_| "info".to_owned()),
+    )?;
     let library = Library::open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -123,17 +130,24 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
         ..edge::Config::default()
     };
     if let Some(text) = environment("OLLAMA_ORIGINS").and_then(|text| text.into_string().ok()) {
-        let origins = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let origins = text
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
         config.origins.extend(origins.map(str::to_owned));
     }
     config.listen = match (arguments.listen.is_empty(), environment("OLLAMA_HOST")) {
         (false, _) => arguments.listen.clone(),
-        (true, Some(text)) if !text.is_empty() => vec![text.to_string_lossy().parse().context("OLLAMA_HOST")?],
+        (true, Some(text)) if !text.is_empty() => {
+            vec![text.to_string_lossy().parse().context("OLLAMA_HOST")?]
+        }
         _ => vec!["127.0.0.1:11434".parse()?],
     };
     let metrics = Arc::new(Metrics::new());
     let usage = Usage::open(&library.store.layout().root().join("usage")).map(Arc::new);
-    let usage = usage.inspect_err(|error| eprintln!("note: usage is not kept: {error}")).ok();
+    let usage = usage
+        .inspect_err(|error| eprintln!("note: usage is not kept: {error}"))
+        .ok();
     let server = Server::bind(config, Arc::clone(&metrics), usage.clone()).await?;
     let models = Models::new(
         library,

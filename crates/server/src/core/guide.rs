@@ -24,11 +24,17 @@ pub(super) fn guide(
 ) -> Result<Option<Box<dyn Guide>>, Failure> {
     let form = form(model, request, prepared.reading.as_ref())?;
     let thoughts = thoughts(model, request, prepared);
-    let budget = thoughts.as_ref().is_some_and(|thoughts| thoughts.budget.is_some());
+    let budget = thoughts
+        .as_ref()
+        .is_some_and(|thoughts| thoughts.budget.is_some());
     if form.is_none() && !budget {
         return Ok(None);
     }
-    Ok(Some(Box::new(Course::new(model.shared_tokenizer(), form, thoughts))))
+    Ok(Some(Box::new(Course::new(
+        model.shared_tokenizer(),
+        form,
+        thoughts,
+    ))))
 }
 
 /// A form that holds from a place on.
@@ -40,7 +46,11 @@ struct Form {
     ends_turn: bool,
 }
 
-fn form(model: &Loaded, request: &Request, reading: Option<&Reading>) -> Result<Option<Form>, Failure> {
+fn form(
+    model: &Loaded,
+    request: &Request,
+    reading: Option<&Reading>,
+) -> Result<Option<Form>, Failure> {
     let refused = |field: &str, e: hearth_grammar::Error| Failure::invalid(field, e.to_string());
     let calls = reading.filter(|reading| !reading.tools.is_empty());
     let forced = |reading: &&Reading| reading.choice != Some(hearth_chat::output::Choice::Auto);
@@ -51,13 +61,22 @@ fn form(model: &Loaded, request: &Request, reading: Option<&Reading>) -> Result<
     {
         let tokenizer = model.engine().tokenizer();
         let special = |text: &str| tokenizer.token_to_id(text);
-        let grammar = reading.format.call_grammar(&reading.tools, choice, reading.parallel, &special);
+        let grammar =
+            reading
+                .format
+                .call_grammar(&reading.tools, choice, reading.parallel, &special);
         return grammar
             .map(|grammar| {
                 let vocabulary = model.vocabulary()?;
-                let matcher = vocabulary.matcher(&Grammar::Lark(grammar.lark)).map_err(|e| refused("tools", e))?;
+                let matcher = vocabulary
+                    .matcher(&Grammar::Lark(grammar.lark))
+                    .map_err(|e| refused("tools", e))?;
                 let (triggers, ends_turn) = (grammar.triggers, grammar.ends_turn);
-                Ok(Form { matcher, triggers, ends_turn })
+                Ok(Form {
+                    matcher,
+                    triggers,
+                    ends_turn,
+                })
             })
             .transpose();
     }
@@ -71,8 +90,15 @@ fn form(model: &Loaded, request: &Request, reading: Option<&Reading>) -> Result<
         Format::Gbnf(_) => return Err(Failure::invalid("grammar", "GBNF is not read yet")),
         Format::Lark(text) => Grammar::Lark(text),
     };
-    let matcher = model.vocabulary()?.matcher(&grammar).map_err(|e| refused("format", e))?;
-    Ok(Some(Form { matcher, triggers: Vec::new(), ends_turn: true }))
+    let matcher = model
+        .vocabulary()?
+        .matcher(&grammar)
+        .map_err(|e| refused("format", e))?;
+    Ok(Some(Form {
+        matcher,
+        triggers: Vec::new(),
+        ends_turn: true,
+    }))
 }
 
 /// How thoughts begin and end.
@@ -197,7 +223,10 @@ impl Course {
         self.tail.extend_from_slice(self.tokenizer.token_bytes(id));
         let places = marks.iter().filter_map(|mark| {
             let mark = mark.as_bytes();
-            let at = self.tail.windows(mark.len().max(1)).position(|part| part == mark)?;
+            let at = self
+                .tail
+                .windows(mark.len().max(1))
+                .position(|part| part == mark)?;
             Some(at + mark.len())
         });
         let found = places.min().map(|end| self.tail.split_off(end));
@@ -209,7 +238,10 @@ impl Course {
 
     /// Goes on behind thoughts or a trigger with text that came in the same token.
     fn resume(&mut self, rest: &[u8]) -> Result<(), String> {
-        let options = EncodeOptions { add_special: false, parse_special: true };
+        let options = EncodeOptions {
+            add_special: false,
+            parse_special: true,
+        };
         let ids = self.tokenizer.encode_bytes(rest, options);
         ids.into_iter().try_for_each(|id| self.step(id))
     }
@@ -228,7 +260,11 @@ impl Course {
             }
             Place::Thinking(_) => {
                 self.spend(1);
-                let marks = self.thoughts.as_ref().map(|thoughts| thoughts.ends.clone()).unwrap_or_default();
+                let marks = self
+                    .thoughts
+                    .as_ref()
+                    .map(|thoughts| thoughts.ends.clone())
+                    .unwrap_or_default();
                 match self.behind(id, &marks) {
                     None => Ok(()),
                     Some(rest) => {
@@ -241,7 +277,11 @@ impl Course {
                 }
             }
             Place::Watching => {
-                let marks = self.form.as_ref().map(|form| form.triggers.clone()).unwrap_or_default();
+                let marks = self
+                    .form
+                    .as_ref()
+                    .map(|form| form.triggers.clone())
+                    .unwrap_or_default();
                 match self.behind(id, &marks) {
                     None => Ok(()),
                     Some(rest) => {
@@ -281,7 +321,10 @@ impl Course {
 
 impl Guide for Course {
     fn prepare(&mut self) {
-        let mask = self.matcher.as_mut().map(|matcher| matcher.mask().map_err(|e| e.to_string()));
+        let mask = self
+            .matcher
+            .as_mut()
+            .map(|matcher| matcher.mask().map_err(|e| e.to_string()));
         self.mask = mask;
     }
 

@@ -497,7 +497,7 @@ fn base(defaults: Defaults) -> Settings {
 }
 
 /// The text of an error without the places that it names: clients must not learn them.
-fn without_paths(error: &dyn std::fmt::Display) -> String {
+pub(crate) fn without_paths(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();
     let is_path =
         |word: &str| word.contains('/') && word.starts_with(['/', '~', '.', '\'', '"', '(']);

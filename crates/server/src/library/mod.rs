@@ -8,7 +8,7 @@ use std::{
 
 use hearth_format::{Bytes, Checkpoint};
 use hearth_store::{
-    Entry, Name, Package, Presence, Remote, Running, Store,
+    Config, Entry, Name, Package, Presence, Remote, Running, Store,
     config::{Settings, home},
     origins::{Files, Found, FoundListing, Origins},
 };
@@ -79,6 +79,19 @@ impl Library {
         }
         let others = self.others();
         others.find(name).map(Located::found).transpose()
+    }
+
+    /// Those of the store that can be read, the newest first, each with what its config says.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stored(&self) -> Result<Vec<(Entry, Config)>> {
+        let listing = self.store.list()?;
+        let config = |entry: Entry| {
+            let config = self.store.config(&entry).unwrap_or_default();
+            (entry, config)
+        };
+        Ok(listing.entries.into_iter().map(config).collect())
     }
 
     /// The model of a name that a client wrote, or the built-in one. Never a path: a client must not learn what files
@@ -156,6 +169,14 @@ impl Located {
             title: BUILT_IN.to_owned(),
             weights: Weights::BuiltIn(BARD),
             package: None,
+        }
+    }
+
+    /// A digest of the bytes of the built-in model; of others, of what tells them apart.
+    pub fn digest(&self) -> String {
+        match &self.weights {
+            Weights::BuiltIn(bytes) => hearth_store::Digest::of(bytes).hex(),
+            _ => hearth_store::Digest::of(self.key().as_bytes()).hex(),
         }
     }
 

@@ -87,7 +87,14 @@ pub(super) async fn answer<T: Telling>(
         }
         Some(Stream::Lines) => {
             let (to, frames) = mpsc::channel(FRAMES);
-            tokio::spawn(pump(generation, first, telling, asker.clone(), to, Line::of));
+            tokio::spawn(pump(
+                generation,
+                first,
+                telling,
+                asker.clone(),
+                to,
+                Line::of,
+            ));
             ndjson(frames, None)
         }
     }

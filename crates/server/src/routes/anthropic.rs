@@ -1,11 +1,6 @@
 //! Anthropic's routes.
 
-use axum::{
-    Router,
-    extract::State,
-    response::Response,
-    routing::post,
-};
+use axum::{Router, extract::State, response::Response, routing::post};
 use serde_json::{Map, Value};
 
 use super::{
@@ -53,7 +48,11 @@ impl Telling for Messages {
     }
 }
 
-async fn messages(State(app): State<App>, asker: Asker, Json(body): Json<Map<String, Value>>) -> Response {
+async fn messages(
+    State(app): State<App>,
+    asker: Asker,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
     let asked = match anthropic::request(body) {
         Ok(asked) => asked,
         Err(failure) => return refused(&failure, anthropic::error(&failure)),

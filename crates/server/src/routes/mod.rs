@@ -1,7 +1,7 @@
 //! The routes: each reads a body in its dialect's words, has the service answer, and tells it in the same words.
 
-mod anthropic;
 mod answer;
+mod anthropic;
 mod llama_server;
 mod ollama;
 mod openai;
@@ -89,7 +89,8 @@ fn stamp() -> Stamp {
 /// JSON with a status.
 fn json(status: u16, value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = axum::http::HeaderValue::from_static("application/json; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
@@ -100,7 +101,9 @@ fn refused(failure: &Failure, (status, body): (u16, Value)) -> Response {
     let mut response = json(status, &body);
     if let Failure::Busy { retry_after } = failure {
         let seconds = retry_after.as_secs().max(1);
-        response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
+        response
+            .headers_mut()
+            .insert(axum::http::header::RETRY_AFTER, seconds.into());
     }
     response
 }

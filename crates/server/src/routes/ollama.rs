@@ -1,14 +1,16 @@
 //! Ollama's routes.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
     response::Response,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
-use serde_json::{Map, Value, json as object};
+use hearth_store::Store;
+use serde_json::{Map, Value};
 
 use super::{
     App, Asker,
@@ -16,27 +18,153 @@ use super::{
     json, refused, stamp,
 };
 use crate::{
-    core::{Event, Failure},
+    core::{
+        Event, Failure,
+        models::{blocking, without_paths},
+        request::KeepAlive,
+    },
     dialects::{
         Frame,
-        ollama::{self, Action, Asked, Frames, Route},
+        ollama::{self, Action, Asked, Details, Frames, Listed, Resident, Route},
     },
-    edge::Json,
+    edge::{Json, Scope, Style, error_body},
+    library::{Library, Located},
 };
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route("/", get(|| async { "Ollama is running" }))
+        .route("/", get(|| async { ollama::ALIVE }))
         .route("/api/version", get(version))
+        .route(
+            "/api/status",
+            get(|| async { json(200, &ollama::status()) }),
+        )
+        .route("/api/tags", get(tags))
+        .route("/api/ps", get(ps))
+        .route("/api/copy", post(copy))
+        .route("/api/delete", delete(remove))
         .route("/api/chat", post(chat))
         .route("/api/generate", post(generate))
 }
 
-/// What clients compare with the least version that they want: the release whose interface this is.
-const VERSION: &str = "0.32.15";
-
 async fn version() -> Response {
-    json(200, &object!({ "version": VERSION }))
+    json(200, &ollama::version(env!("CARGO_PKG_VERSION")))
+}
+
+/// What a model of the library is, in a few words: of the store by its config, of the built-in one by its weights.
+fn listed(library: &Library) -> Result<Vec<Listed>, crate::library::Error> {
+    let stored = library.stored()?;
+    let mut all: Vec<Listed> = stored
+        .iter()
+        .map(|(entry, config)| Listed::stored(entry, Details::of(config)))
+        .collect();
+    let bard = Located::bard();
+    all.push(Listed {
+        name: format!("{}:latest", bard.title),
+        modified: SystemTime::UNIX_EPOCH,
+        size: bard.size() as u64,
+        digest: bard.digest(),
+        details: Details::default().with(&bard.open()?),
+    });
+    Ok(all)
+}
+
+async fn tags(State(app): State<App>) -> Response {
+    let library = app.service.models().library().clone();
+    match blocking(move || listed(&library)).await {
+        Ok(Ok(models)) => json(200, &ollama::tags(models)),
+        Ok(Err(error)) => broken(&Failure::Load(without_paths(&error))),
+        Err(failure) => broken(&failure),
+    }
+}
+
+async fn ps(State(app): State<App>) -> Response {
+    let library = app.service.models().library().clone();
+    let listed = match blocking(move || listed(&library)).await {
+        Ok(Ok(models)) => models,
+        Ok(Err(error)) => return broken(&Failure::Load(without_paths(&error))),
+        Err(failure) => return broken(&failure),
+    };
+    let resident = app
+        .service
+        .models()
+        .loaded()
+        .into_iter()
+        .filter_map(|model| {
+            let name = model.title();
+            let known = listed
+                .iter()
+                .find(|listed| listed.name == name || listed.name == format!("{name}:latest"))?;
+            let remaining = match model.keep_alive() {
+                KeepAlive::Forever => None,
+                KeepAlive::For(time) => Some(
+                    model
+                        .expires()
+                        .map_or(time, |at| at.saturating_duration_since(Instant::now())),
+                ),
+            };
+            Some(Resident {
+                model: Listed {
+                    size: model.size() as u64,
+                    ..known.clone()
+                },
+                accelerated: 0,
+                context: model.engine().context() as u64,
+                remaining,
+            })
+        });
+    json(200, &ollama::ps(resident.collect(), SystemTime::now()))
+}
+
+async fn copy(
+    State(app): State<App>,
+    asker: Asker,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
+    let work = |store: Store| {
+        let (from, to) = ollama::asked_copy(body).map_err(|e| ollama::error(Route::Copy, &e))?;
+        store
+            .copy(&from, &to)
+            .map_err(|e| ollama::store_error(Route::Copy, &e))?;
+        Ok(())
+    };
+    manage(&app, &asker, work).await
+}
+
+async fn remove(
+    State(app): State<App>,
+    asker: Asker,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
+    let work = |store: Store| {
+        let name = ollama::asked_delete(body).map_err(|e| ollama::error(Route::Other, &e))?;
+        store
+            .remove(&name)
+            .map_err(|e| ollama::store_error(Route::Other, &e))?;
+        Ok(())
+    };
+    manage(&app, &asker, work).await
+}
+
+/// Changes the store for those who may.
+async fn manage(
+    app: &App,
+    asker: &Asker,
+    work: impl FnOnce(Store) -> Result<(), (u16, Value)> + Send + 'static,
+) -> Response {
+    if let Err(refusal) = asker.caller.need(Scope::Manage) {
+        return error_body(Style::Ollama, &refusal);
+    }
+    let store = app.service.models().library().store.clone();
+    match blocking(move || work(store)).await {
+        Ok(Ok(())) => Response::new(Body::empty()),
+        Ok(Err((status, body))) => json(status, &body),
+        Err(failure) => broken(&failure),
+    }
+}
+
+fn broken(failure: &Failure) -> Response {
+    refused(failure, ollama::error(Route::Other, failure))
 }
 
 struct Answer {
@@ -73,11 +201,19 @@ impl Telling for Answer {
     }
 }
 
-async fn chat(State(app): State<App>, asker: Asker, Json(body): Json<Map<String, Value>>) -> Response {
+async fn chat(
+    State(app): State<App>,
+    asker: Asker,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
     run(&app, &asker, ollama::chat(body)).await
 }
 
-async fn generate(State(app): State<App>, asker: Asker, Json(body): Json<Map<String, Value>>) -> Response {
+async fn generate(
+    State(app): State<App>,
+    asker: Asker,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
     run(&app, &asker, ollama::generate(body)).await
 }
 
@@ -98,11 +234,17 @@ async fn run(app: &App, asker: &Asker, asked: Result<Asked, Failure>) -> Respons
             };
             return answer(app, asker, asked.request, stream, telling).await;
         }
-        Action::Load => models.acquire(&request.model, &request.load).await.map(drop),
+        Action::Load => models
+            .acquire(&request.model, &request.load)
+            .await
+            .map(drop),
         Action::Unload => models.unload(&request.model).await.map(drop),
         Action::Render => match app.service.render(request.clone()).await {
             Ok((prepared, _)) => {
-                return json(200, &ollama::rendered(&asked, &prepared.prompt, SystemTime::now()));
+                return json(
+                    200,
+                    &ollama::rendered(&asked, &prepared.prompt, SystemTime::now()),
+                );
             }
             Err(failure) => Err(failure),
         },
