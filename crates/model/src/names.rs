@@ -46,7 +46,7 @@ const PREFIXES: [&str; 6] = [
 ];
 
 /// The module path of a role; a role that no table has is one itself.
-fn path<'a>(own: Table, layer: Option<usize>, role: &'a str) -> &'a str {
+fn path(own: Table, layer: Option<usize>, role: &str) -> &str {
     let common = if layer.is_some() { LAYER } else { WHOLE };
     let mut rows = own.iter().chain(common);
     rows.find(|(r, _)| *r == role)
