@@ -1,5 +1,7 @@
 //! Splitting a stream of generated text into reasoning and answer.
 
+use crate::output::{self, Format, Options, Output, Parser};
+
 /// The texts that begin and end reasoning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tags {
@@ -28,169 +30,63 @@ pub enum Piece {
     Answer(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nothing but white space so far: an opening tag may follow.
-    Start,
-    Reasoning,
-    /// White space after a closing tag, which belongs to neither side.
-    Closed,
-    Answer,
-}
-
-/// Splits a stream as it arrives.
+/// Splits a stream as it arrives, as [`crate::output::Parser`] does, where nothing is known of the
+/// model but its tags.
 ///
 /// Only a tag at the beginning of the text opens reasoning: later ones are part of the answer (it
 /// may speak of tags). White space around either side is dropped where a tag stands beside it.
 /// What could still become a tag is held back, so no half of one is ever given out.
-#[derive(Debug, Clone)]
-pub struct Reasoning {
-    tags: Tags,
-    state: State,
-    held: String,
-    /// Whether reasoning text was given out: its leading white space is dropped.
-    begun: bool,
-}
+#[derive(Debug)]
+pub struct Reasoning(Parser);
 
 impl Reasoning {
     /// A splitter for `tags`. `inside` tells that the prompt already ended with the opening tag.
     pub fn new(tags: Tags, inside: bool) -> Self {
-        let state = match inside {
-            true => State::Reasoning,
-            false if tags.open.is_empty() => State::Answer,
-            false => State::Start,
+        let prompt = if inside {
+            tags.open.clone()
+        } else {
+            String::new()
         };
-        Self {
-            tags,
-            state,
-            held: String::new(),
-            begun: false,
-        }
+        Self::after_prompt(tags, &prompt)
     }
 
     /// A splitter for text that follows `prompt`: inside reasoning if the prompt opens it last.
     pub fn after_prompt(tags: Tags, prompt: &str) -> Self {
-        let inside = !tags.open.is_empty() && prompt.trim_end().ends_with(&tags.open);
-        Self::new(tags, inside)
+        let options = Options {
+            prompt,
+            ..Options::default()
+        };
+        Self(Parser::new(&Format::tagged(tags), options))
     }
 
     /// Takes more text and returns what is certain by now.
     pub fn push(&mut self, text: &str) -> Vec<Piece> {
-        self.held.push_str(text);
-        let mut out = Vec::new();
-        while self.step(&mut out) {}
-        out
+        pieces(self.0.push(text))
     }
 
     /// Ends the stream and returns what was held back.
-    pub fn finish(mut self) -> Vec<Piece> {
-        let held = std::mem::take(&mut self.held);
-        let text = match self.state {
-            State::Reasoning => held.trim_end(),
-            State::Closed => held.trim_start(),
-            State::Start | State::Answer => &held,
-        };
-        let (text, reasoning) = (text.to_owned(), self.state == State::Reasoning);
-        let text = if reasoning && !self.begun {
-            text.trim_start().to_owned()
-        } else {
-            text
-        };
-        match (text.is_empty(), reasoning) {
-            (true, _) => Vec::new(),
-            (false, true) => vec![Piece::Reasoning(text)],
-            (false, false) => vec![Piece::Answer(text)],
-        }
+    pub fn finish(self) -> Vec<Piece> {
+        pieces(self.0.finish())
     }
 
     /// Splits a whole text: its reasoning, if there is any, and its answer.
     pub fn split(tags: Tags, inside: bool, text: &str) -> (Option<String>, String) {
-        let mut splitter = Self::new(tags, inside);
-        let mut pieces = splitter.push(text);
-        pieces.extend(splitter.finish());
-        let (mut reasoning, mut answer) = (String::new(), String::new());
-        for piece in pieces {
-            match piece {
-                Piece::Reasoning(text) => reasoning += &text,
-                Piece::Answer(text) => answer += &text,
-            }
-        }
-        (Some(reasoning).filter(|text| !text.is_empty()), answer)
-    }
-
-    /// Handles what is held as far as it can; `true` if the state changed and more may follow.
-    fn step(&mut self, out: &mut Vec<Piece>) -> bool {
-        match self.state {
-            State::Start => {
-                let text = self.held.trim_start();
-                if let Some(rest) = text.strip_prefix(&self.tags.open) {
-                    self.held = rest.to_owned();
-                    self.state = State::Reasoning;
-                    return true;
-                }
-                if self.tags.open.starts_with(text) {
-                    return false;
-                }
-                self.state = State::Answer;
-                true
-            }
-            State::Reasoning => self.reason(out),
-            State::Closed => {
-                self.held = self.held.trim_start().to_owned();
-                if self.held.is_empty() {
-                    return false;
-                }
-                self.state = State::Answer;
-                true
-            }
-            State::Answer => {
-                let text = std::mem::take(&mut self.held);
-                out.extend((!text.is_empty()).then_some(Piece::Answer(text)));
-                false
-            }
-        }
-    }
-
-    fn reason(&mut self, out: &mut Vec<Piece>) -> bool {
-        if !self.begun {
-            self.held = self.held.trim_start().to_owned();
-        }
-        let close = if self.tags.close.is_empty() {
-            None
-        } else {
-            self.held.find(&self.tags.close)
-        };
-        let certain = match close {
-            Some(at) => at,
-            None => self.held.len() - partial(&self.held, &self.tags.close),
-        };
-        // White space is held too: it is dropped if the closing tag follows.
-        let text = self.held[..certain].trim_end().to_owned();
-        if !text.is_empty() {
-            self.begun = true;
-            out.push(Piece::Reasoning(text.clone()));
-        }
-        match close {
-            Some(at) => {
-                self.held.drain(..at + self.tags.close.len());
-                self.state = State::Closed;
-                true
-            }
-            None => {
-                self.held.drain(..text.len());
-                false
-            }
-        }
+        let mut splitter = Self::new(tags, inside).0;
+        let mut output: Output = splitter.push(text).into_iter().collect();
+        output.extend(splitter.finish());
+        let reasoning = Some(output.reasoning).filter(|text| !text.is_empty());
+        (reasoning, output.content)
     }
 }
 
-/// The length of the longest end of `text` that is a beginning of `tag`, but not all of it.
-fn partial(text: &str, tag: &str) -> usize {
-    let starts = tag.char_indices().map(|(at, _)| at).skip(1);
-    starts
-        .filter(|&length| text.ends_with(&tag[..length]))
-        .max()
-        .unwrap_or(0)
+/// There are no tools, so there are no calls.
+fn pieces(pieces: Vec<output::Piece>) -> Vec<Piece> {
+    let split = pieces.into_iter().filter_map(|piece| match piece {
+        output::Piece::Reasoning(text) => Some(Piece::Reasoning(text)),
+        output::Piece::Content(text) => Some(Piece::Answer(text)),
+        output::Piece::Call { .. } | output::Piece::Arguments { .. } => None,
+    });
+    split.collect()
 }
 
 #[cfg(test)]

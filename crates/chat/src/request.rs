@@ -45,14 +45,18 @@ impl Conventions {
         let source = template.source();
         let nine = with_call(json!({}), "call_12345678");
         let tried = |messages: &[Message]| render(template, messages).is_some();
+        let plain_content = shows(&[Message::new("user", MARK)]);
+        let parts = shows(&[part]);
+        // A template that renders nothing at all tells nothing of its turns.
+        let silent = !plain_content && !parts;
         Self {
             format: Format::detect(template),
-            system: shows(&[Message::new("system", MARK), user.clone()]),
+            system: silent || shows(&[Message::new("system", MARK), user]),
             developer: ["'developer'", "\"developer\""]
                 .iter()
                 .any(|it| source.contains(it)),
-            plain_content: shows(&[Message::new("user", MARK)]),
-            parts: shows(&[part]),
+            plain_content,
+            parts,
             object_arguments: reads_objects(template),
             nine_character_ids: !tried(&nine) && tried(&with_call(json!({}), "call12345")),
         }
@@ -253,7 +257,9 @@ fn with_call(arguments: Value, id: &str) -> Vec<Message> {
         Message::new("user", "a"),
         assistant,
         tool,
-        Message::new("user", "c"),
+        // Some templates insist on turns that take turns.
+        Message::new("assistant", "c"),
+        Message::new("user", "d"),
     ]
 }
 

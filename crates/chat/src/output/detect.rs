@@ -1,5 +1,6 @@
 //! Which format a model's template tells of.
 
+use super::derive;
 use super::families::{FAMILIES, GENERIC, PASSTHROUGH};
 use super::format::{Format, Row};
 use crate::dialogue::ChatTemplate;
@@ -13,8 +14,9 @@ impl Format {
     ///
     /// The family's marks are looked for in the template's text. Of an unknown family, a Go
     /// template tells the tags itself ([`crate::GoTemplate::thinking_tags`],
-    /// [`crate::GoTemplate::tool_tag`]); else calls are taken as JSON in the usual tags, in a
-    /// fence or alone, or as Python's.
+    /// [`crate::GoTemplate::tool_tag`]), and of a Jinja template they are what it renders around
+    /// thoughts and around calls in JSON. Where neither tells, calls are taken as JSON in the
+    /// usual tags, in a fence or alone, or as Python's.
     pub fn detect(template: &ChatTemplate) -> Self {
         let source = template.source();
         let mut format = Self::of(Self::row(source).unwrap_or(&GENERIC));
@@ -27,6 +29,8 @@ impl Format {
                 format.marks = Some((tag, end));
             }
             format.tags = tags;
+        } else if std::ptr::eq(format.row, &GENERIC) {
+            derive::learn(template, &mut format);
         }
         format
     }
@@ -35,6 +39,14 @@ impl Format {
         let has_all = |row: &&Row| row.marks.iter().all(|mark| source.contains(mark));
         let mut marked = FAMILIES.iter().filter(|row| !row.marks.is_empty());
         marked.find(has_all)
+    }
+
+    /// Text in which these tags mark thoughts, and nothing marks calls.
+    pub fn tagged(tags: Tags) -> Self {
+        Self {
+            tags: Some(tags),
+            ..Self::of(&PASSTHROUGH)
+        }
     }
 
     /// The format of this name: a family's ([`Format::names`]), or what vLLM calls its parser of

@@ -1,5 +1,7 @@
 //! How a family writes its output, as data.
 
+use std::fmt;
+
 use crate::reasoning::Tags;
 
 /// A row of the table of families (`families`).
@@ -202,13 +204,23 @@ pub(super) struct Tagged {
 }
 
 /// How a family writes reasoning, content and calls of tools.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Format {
     pub(super) row: &'static Row,
     /// The marks of thoughts, where they differ from the row's.
     pub(super) tags: Option<Tags>,
     /// The marks of the first section, where they differ from the row's.
     pub(super) marks: Option<(String, String)>,
+}
+
+impl fmt::Debug for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Format")
+            .field("name", &self.row.name)
+            .field("tags", &self.tags)
+            .field("marks", &self.marks)
+            .finish()
+    }
 }
 
 fn owned(texts: &[&str]) -> Vec<String> {

@@ -14,6 +14,7 @@
 
 mod call;
 mod capabilities;
+mod derive;
 mod detect;
 mod families;
 mod feed;

@@ -185,3 +185,55 @@ fn answers_are_continued() {
         .unwrap();
     assert_eq!(found.prompt, "a|b</think>");
 }
+
+type Holds = fn(&Conventions) -> bool;
+
+/// Templates that are special in one way, and that way.
+const KNOWN: &[(&str, Holds)] = &[
+    ("mistralai-Mistral-Nemo-Instruct-2407", |found| {
+        found.nine_character_ids
+    }),
+    ("google-gemma-2-2b-it", |found| !found.system),
+    ("openai-gpt-oss-120b", |found| {
+        found.developer && found.system
+    }),
+    ("Qwen-Qwen3-0.6B", |found| {
+        found.system && found.object_arguments && !found.parts
+    }),
+    ("meta-llama-Llama-3.1-8B-Instruct", |found| {
+        found.object_arguments && !found.developer
+    }),
+    ("GLM-4.6", |found| {
+        found.object_arguments && found.plain_content
+    }),
+    ("meetkai-functionary-medium-v3.2", |found| {
+        !found.object_arguments
+    }),
+    ("Mistral-Small-3.2-24B-Instruct-2506", |found| {
+        found.parts && found.plain_content
+    }),
+];
+
+#[test]
+fn real_templates_tell_what_they_expect() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = folder.join("../../../shared/data/templates");
+    if !folder.is_dir() {
+        println!("skipped: no ../shared");
+        return;
+    }
+    let mut wrong = Vec::new();
+    for (name, holds) in KNOWN {
+        let source = std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap();
+        let tokens = SpecialTokens {
+            bos: Some("<BOS>".to_owned()),
+            eos: Some("<EOS>".to_owned()),
+            ..SpecialTokens::default()
+        };
+        let found = Conventions::of(&Template::new(&source, tokens).unwrap().into());
+        if !holds(&found) {
+            wrong.push(format!("{name}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

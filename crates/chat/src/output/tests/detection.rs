@@ -123,6 +123,34 @@ fn go_templates_tell_their_tags() {
 }
 
 #[test]
+fn unknown_jinja_templates_show_their_tags() {
+    let source = "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning_content %}<hm>{{ m.reasoning_content }}</hm>{% endif %}\
+        {{ m.content }}{% for c in m.tool_calls or [] %}<my_call>{\"name\": {{ c.function.name | tojson }}, \"arguments\": {{ c.function.arguments | tojson }}}</my_call>\
+        {% endfor %}<|done|>{% endfor %}";
+    let format = Format::detect(
+        &Template::new(source, SpecialTokens::default())
+            .unwrap()
+            .into(),
+    );
+    assert_eq!(format.name(), "generic");
+    let tools = tools();
+    let options = Options {
+        tools: &tools,
+        ..Options::default()
+    };
+    let text = "<hm>p</hm>ok<my_call>{\"name\": \"get_w\", \"arguments\": {}}</my_call>";
+    let output = Parser::parse(&format, options, text);
+    assert_eq!(
+        (&*output.reasoning, &*output.content, output.calls.len()),
+        ("p", "ok", 1)
+    );
+    let grammar = format
+        .call_grammar(&tools, &Choice::Auto, true, &|_| None)
+        .unwrap();
+    assert_eq!(grammar.triggers, ["<my_call>"]);
+}
+
+#[test]
 fn formats_have_the_names_of_other_programs() {
     let names = [
         ("qwen3_coder", "qwen3-coder"),
