@@ -8,7 +8,7 @@ use llguidance::{
 };
 use serde_json::{Value, json};
 
-use crate::{Error, Matcher, Result, Vocabulary, error::plain, schema};
+use crate::{Error, Matcher, Result, Vocabulary, error::plain, gbnf, schema};
 
 /// What an answer must look like.
 ///
@@ -24,6 +24,8 @@ pub enum Grammar {
     Schema(Value),
     /// Text that matches a regular expression as a whole.
     Regex(String),
+    /// Text of a GBNF grammar, llama.cpp's notation: the whole answer is its rule `root`.
+    Gbnf(String),
     /// Text of a Lark grammar in llguidance's dialect, with `%json`, `%regex` and tokens as `<[id]>`.
     Lark(String),
 }
@@ -54,46 +56,67 @@ struct Prepared {
     blame: Box<dyn FnOnce(String) -> Error>,
 }
 
+impl Prepared {
+    fn lark(text: String, blame: fn(String) -> Error) -> Self {
+        Self {
+            grammar: TopLevelGrammar::from_lark(text),
+            warnings: Vec::new(),
+            blame: Box::new(blame),
+        }
+    }
+}
+
 pub(crate) fn matcher(vocabulary: &Vocabulary, grammar: &Grammar) -> Result<Matcher> {
-    let Prepared {
-        grammar,
-        mut warnings,
-        blame,
-    } = prepare(grammar)?;
-    let mut parser = on_large_stack(|| vocabulary.factory().create_parser(grammar))?
-        .map_err(|error| blame(plain(error)))?;
-    warnings.extend(notices(&mut parser));
+    let (parser, warnings) = on_large_stack(|| {
+        let prepared = prepare(vocabulary, grammar)?;
+        let parser = vocabulary.factory().create_parser(prepared.grammar);
+        let mut parser = parser.map_err(|error| (prepared.blame)(plain(error)))?;
+        let mut warnings = prepared.warnings;
+        warnings.extend(notices(&mut parser));
+        Ok((parser, warnings))
+    })??;
     Matcher::new(parser, vocabulary.clone(), warnings)
 }
 
-fn prepare(grammar: &Grammar) -> Result<Prepared> {
+fn prepare(vocabulary: &Vocabulary, grammar: &Grammar) -> Result<Prepared> {
     match grammar {
         Grammar::Json => from_schema(&json!({"type": "object"})),
         Grammar::AnyJson => from_schema(&json!(true)),
         Grammar::Schema(schema) => from_schema(schema),
-        Grammar::Regex(pattern) => {
-            short(pattern)?;
-            let pattern = whole(pattern);
-            let grammar = if pattern.is_empty() {
-                TopLevelGrammar::from_lark("start: \"\"".to_owned())
-            } else {
-                TopLevelGrammar::from_regex(pattern)
-            };
-            Ok(Prepared {
-                grammar,
-                warnings: Vec::new(),
-                blame: Box::new(|reason| Error::Regex { reason }),
-            })
+        Grammar::Regex(pattern) => from_regex(pattern),
+        Grammar::Gbnf(text) => {
+            let lark = gbnf::to_lark(text, vocabulary.tokenizer())?;
+            Ok(Prepared::lark(lark, |reason| Error::Gbnf {
+                line: 1,
+                column: 1,
+                reason,
+            }))
         }
         Grammar::Lark(text) => {
             short(text)?;
-            Ok(Prepared {
-                grammar: TopLevelGrammar::from_lark(text.clone()),
-                warnings: Vec::new(),
-                blame: Box::new(|reason| Error::Lark { reason }),
-            })
+            let blame = |reason| Error::Lark { reason };
+            Ok(Prepared::lark(text.clone(), blame))
         }
     }
+}
+
+fn from_regex(pattern: &str) -> Result<Prepared> {
+    short(pattern)?;
+    let blame = |reason| Error::Regex { reason };
+    let pattern = whole(pattern);
+    if ends_in_escape(pattern) {
+        return Err(blame(format!(
+            "{pattern:?} ends in a backslash that escapes nothing"
+        )));
+    }
+    if pattern.is_empty() {
+        return Ok(Prepared::lark("start: \"\"".to_owned(), blame));
+    }
+    Ok(Prepared {
+        grammar: TopLevelGrammar::from_regex(pattern),
+        warnings: Vec::new(),
+        blame: Box::new(blame),
+    })
 }
 
 fn from_schema(schema: &Value) -> Result<Prepared> {
@@ -135,16 +158,14 @@ fn short(text: &str) -> Result<()> {
 fn whole(pattern: &str) -> &str {
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     match pattern.strip_suffix('$') {
-        Some(body) => {
-            let backslashes = body.len() - body.trim_end_matches('\\').len();
-            if backslashes.is_multiple_of(2) {
-                body
-            } else {
-                pattern
-            }
-        }
-        None => pattern,
+        Some(body) if !ends_in_escape(body) => body,
+        _ => pattern,
     }
+}
+
+fn ends_in_escape(pattern: &str) -> bool {
+    let backslashes = pattern.len() - pattern.trim_end_matches('\\').len();
+    !backslashes.is_multiple_of(2)
 }
 
 /// Compiling recurses along the grammar, so it gets a stack of its own.

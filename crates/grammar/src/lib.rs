@@ -10,6 +10,7 @@
 mod compile;
 mod environment;
 mod error;
+mod gbnf;
 mod mask;
 mod matcher;
 mod schema;

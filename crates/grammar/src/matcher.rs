@@ -37,8 +37,9 @@ impl Matcher {
         warnings: Vec<String>,
     ) -> Result<Self> {
         let mut inner = llguidance::Matcher::new(Ok(parser));
-        // A grammar may end where it begins; asking notices that.
+        // A grammar may end where it begins; asking notices that. One that nothing fits has no first token.
         inner.consume_tokens(&[]).map_err(stuck)?;
+        inner.compute_mask_or_eos().map_err(stuck)?;
         Ok(Self {
             inner,
             vocabulary,

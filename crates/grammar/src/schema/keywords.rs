@@ -31,10 +31,13 @@ pub(super) enum Check {
     /// A count that may be left out where it is large.
     AtMost,
     AtLeast,
-    Number,
-    /// A number, or in draft 4 whether `minimum` is exclusive.
-    NumberOrFlag,
-    Positive,
+    /// A number that others are compared to; in draft 4 also whether the comparison excludes it.
+    Bound {
+        /// Whether values lie above it.
+        lower: bool,
+        flag: bool,
+    },
+    Step,
     Pattern,
     Format,
 }
@@ -63,11 +66,11 @@ const KEYWORDS: &[(&str, Keyword)] = &[
     ("maxItems", Keyword::Value(Check::AtMost)),
     ("minLength", Keyword::Value(Check::AtLeast)),
     ("maxLength", Keyword::Value(Check::AtMost)),
-    ("minimum", Keyword::Value(Check::Number)),
-    ("maximum", Keyword::Value(Check::Number)),
-    ("exclusiveMinimum", Keyword::Value(Check::NumberOrFlag)),
-    ("exclusiveMaximum", Keyword::Value(Check::NumberOrFlag)),
-    ("multipleOf", Keyword::Value(Check::Positive)),
+    ("minimum", bound(true, false)),
+    ("maximum", bound(false, false)),
+    ("exclusiveMinimum", bound(true, true)),
+    ("exclusiveMaximum", bound(false, true)),
+    ("multipleOf", Keyword::Value(Check::Step)),
     ("pattern", Keyword::Value(Check::Pattern)),
     ("format", Keyword::Value(Check::Format)),
     ("$defs", Keyword::Silent),
@@ -96,6 +99,10 @@ const KEYWORDS: &[(&str, Keyword)] = &[
     ("externalDocs", Keyword::Silent),
     ("xml", Keyword::Silent),
 ];
+
+const fn bound(lower: bool, flag: bool) -> Keyword {
+    Keyword::Value(Check::Bound { lower, flag })
+}
 
 const TYPES: &[&str] = &[
     "object", "array", "string", "number", "integer", "boolean", "null",
@@ -142,11 +149,11 @@ impl Check {
             false => Checked::Wrong(format!("expected {expected}, found {}", brief(value))),
         };
         match self {
-            Self::Anything => Checked::Kept(value.clone()),
-            Self::Values => kept(
-                value.as_array().is_some_and(|list| !list.is_empty()),
-                "a list of at least one value",
-            ),
+            Self::Anything => exact(value),
+            Self::Values => match value.as_array().is_some_and(|list| !list.is_empty()) {
+                true => exact(value),
+                false => kept(false, "a list of at least one value"),
+            },
             Self::Types => kept(are_types(value), &format!("one of {TYPES:?} or a list")),
             Self::Names => kept(
                 value
@@ -155,12 +162,9 @@ impl Check {
                 "a list of names",
             ),
             Self::AtLeast | Self::AtMost => self.count(value),
-            Self::Number => kept(value.is_number(), "a number"),
-            Self::NumberOrFlag => kept(value.is_number() || value.is_boolean(), "a number"),
-            Self::Positive => kept(
-                value.as_f64().is_some_and(|number| number > 0.0),
-                "a number above 0",
-            ),
+            Self::Bound { flag: true, .. } if value.is_boolean() => Checked::Kept(value.clone()),
+            Self::Bound { lower, .. } => bounded_by(value, lower),
+            Self::Step => step(value),
             Self::Pattern => match value.as_str().map(check_pattern) {
                 None => kept(false, "a regular expression"),
                 Some(Ok(())) => Checked::Kept(value.clone()),
@@ -188,6 +192,57 @@ impl Check {
             (Some(count), _) => Checked::Kept(count.into()),
         }
     }
+}
+
+/// The engine compares in 64 bits. A bound beyond them that no number of an answer reaches says nothing.
+fn bounded_by(value: &Value, lower: bool) -> Checked {
+    const LARGEST: f64 = 9e18;
+    match value.as_f64() {
+        None => Checked::Wrong(format!("expected a number, found {}", brief(value))),
+        Some(bound) if bound.abs() <= LARGEST => Checked::Kept(value.clone()),
+        Some(bound) if (bound < 0.0) == lower => Checked::Dropped,
+        Some(_) => Checked::Wrong(format!(
+            "expected a bound within ±{LARGEST:e}, found {value}"
+        )),
+    }
+}
+
+/// The engine has a state for each remainder, so steps of many digits are not followed.
+fn step(value: &Value) -> Checked {
+    const LONGEST: usize = 12;
+    const LARGEST: u64 = 100_000;
+    if value.as_f64().is_none_or(|step| step <= 0.0) {
+        let found = brief(value);
+        return Checked::Wrong(format!("expected a number above 0, found {found}"));
+    }
+    let text = value.to_string();
+    let digits = text.replace('.', "");
+    let digits = digits.trim_matches('0').parse::<u64>();
+    match digits {
+        Ok(digits) if digits <= LARGEST && text.len() <= LONGEST => Checked::Kept(value.clone()),
+        _ => Checked::Ignored(format!("`multipleOf` {text}, of too many digits")),
+    }
+}
+
+/// A value to be written as it stands; the engine holds numbers as f64.
+fn exact(value: &Value) -> Checked {
+    let mut pending = vec![value];
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::Array(list) => pending.extend(list),
+            Value::Object(map) => pending.extend(map.values()),
+            Value::Number(number) if !number.is_f64() => {
+                let held = number.as_f64().map(|float| format!("{float:.0}"));
+                if held.as_deref() != Some(&*number.to_string()) {
+                    return Checked::Wrong(format!(
+                        "the number {number} has too many digits; expected at most 2^53, or a string"
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Checked::Kept(value.clone())
 }
 
 /// JSON has one kind of number: 3.0 is a count.
@@ -252,6 +307,11 @@ mod tests {
         }
     }
 
+    const LOWER: Check = Check::Bound {
+        lower: true,
+        flag: true,
+    };
+
     #[test]
     fn values_are_kept_left_out_or_refused() {
         for (check, value, expected) in [
@@ -274,9 +334,37 @@ mod tests {
             (Check::Values, json!([]), "wrong"),
             (Check::Values, json!([null]), "kept"),
             (Check::Names, json!(["a", 1]), "wrong"),
-            (Check::Positive, json!(0), "wrong"),
-            (Check::NumberOrFlag, json!(true), "kept"),
-            (Check::Number, json!("1"), "wrong"),
+            (
+                Check::Anything,
+                json!({"a": [9_007_199_254_740_993_i64]}),
+                "wrong",
+            ),
+            (Check::Anything, json!([0.1, u64::MAX - 2047, -3]), "kept"),
+            (Check::Step, json!(0), "wrong"),
+            (Check::Step, json!(0.01), "kept"),
+            (Check::Step, json!(1e9), "kept"),
+            (Check::Step, json!(1e300), "ignored"),
+            (Check::Step, json!(4_294_967_291_u64), "ignored"),
+            (LOWER, json!(true), "kept"),
+            (LOWER, json!("1"), "wrong"),
+            (LOWER, json!(-1e300), "dropped"),
+            (LOWER, json!(1e300), "wrong"),
+            (
+                Check::Bound {
+                    lower: false,
+                    flag: false,
+                },
+                json!(1e300),
+                "dropped",
+            ),
+            (
+                Check::Bound {
+                    lower: false,
+                    flag: false,
+                },
+                json!(true),
+                "wrong",
+            ),
         ] {
             let found = match check.apply(&value) {
                 Checked::Kept(_) => "kept",

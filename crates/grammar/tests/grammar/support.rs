@@ -11,9 +11,9 @@ use hearth_tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 
 /// The end token of [`bytes`]; each token below it is the byte of its number.
-pub const END: u32 = 256;
+pub(crate) const END: u32 = 256;
 /// A marker of [`bytes`], `<tool>`.
-pub const TOOL: u32 = 257;
+pub(crate) const TOOL: u32 = 257;
 
 /// How byte-level vocabularies spell a byte.
 fn spelling(byte: u8) -> char {
@@ -25,7 +25,7 @@ fn spelling(byte: u8) -> char {
     char::from_u32(256 + before as u32).unwrap()
 }
 
-pub fn bytes() -> &'static Vocabulary {
+pub(crate) fn bytes() -> &'static Vocabulary {
     static BYTES: LazyLock<Vocabulary> = LazyLock::new(|| {
         let vocab: Map<String, Value> = (0..=255)
             .map(|byte| (spelling(byte).to_string(), json!(byte)))
@@ -44,14 +44,14 @@ pub fn bytes() -> &'static Vocabulary {
     &BYTES
 }
 
-pub fn matcher(grammar: &Grammar) -> Matcher {
+pub(crate) fn matcher(grammar: &Grammar) -> Matcher {
     bytes()
         .matcher(grammar)
         .unwrap_or_else(|error| panic!("{grammar:?}: {error}"))
 }
 
 /// Follows a text byte by byte; the mask and what is accepted must agree at each. The count of bytes that fit.
-pub fn follow(matcher: &mut Matcher, text: &[u8]) -> usize {
+pub(crate) fn follow(matcher: &mut Matcher, text: &[u8]) -> usize {
     for (index, &byte) in text.iter().enumerate() {
         let mask = matcher.mask().unwrap();
         assert_eq!(mask.allows(END), matcher.may_end());
@@ -69,13 +69,13 @@ pub fn follow(matcher: &mut Matcher, text: &[u8]) -> usize {
 }
 
 /// Whether a grammar takes a text as a whole.
-pub fn takes(start: &Matcher, text: &str) -> bool {
+pub(crate) fn takes(start: &Matcher, text: &str) -> bool {
     let mut matcher = start.fork();
     follow(&mut matcher, text.as_bytes()) == text.len() && matcher.may_end()
 }
 
 /// Checks texts that a grammar must take and others that it must not.
-pub fn check(grammar: &Grammar, good: &[&str], bad: &[&str]) {
+pub(crate) fn check(grammar: &Grammar, good: &[&str], bad: &[&str]) {
     let start = matcher(grammar);
     for text in good {
         assert!(takes(&start, text), "{grammar:?} refuses {text:?}");
@@ -85,7 +85,7 @@ pub fn check(grammar: &Grammar, good: &[&str], bad: &[&str]) {
     }
 }
 
-pub fn shared(path: &str) -> Option<PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared")
         .join(path);
@@ -96,7 +96,7 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-pub fn tokenizer(name: &str) -> Option<Arc<Tokenizer>> {
+pub(crate) fn tokenizer(name: &str) -> Option<Arc<Tokenizer>> {
     let path = shared(&format!("data/vocab/ggml-vocab-{name}.gguf"))?;
     let gguf = Gguf::open(&path).unwrap();
     Some(Arc::new(Tokenizer::from_gguf(gguf.metadata()).unwrap()))
