@@ -9,6 +9,7 @@
 //! | GET /v1/models/{*id} | [`models::id`] | [`models::one`] | use |
 //! | DELETE /v1/models/{*id} | [`models::id`] | [`models::deleted`] | manage |
 //! | POST /v1/responses | [`responses::request()`] | [`responses::Frames`] | use |
+//! | POST /v1/responses/input_tokens | [`responses::request()`] | [`responses::input_tokens`] | use |
 //! | GET /v1/responses/{id} | [`responses::States::get`] | its `response` | use |
 //! | DELETE /v1/responses/{id} | [`responses::States::remove`] | [`responses::deleted`] | use |
 //! | GET /v1/responses/{id}/input_items | [`responses::States::chain`] | [`responses::state::input_items`] | use |
@@ -24,7 +25,7 @@
 //! | POST /v1/moderations | – | [`error::moderations`] | use |
 //!
 //! A refusal before the first frame is [`error()`] with its status; after it, the frame that a `Frames` makes of
-//! `Event::Failed`. `ignored` of a request goes into the log and the header `x-hearth-ignored`.
+//! `Event::Failed`. `Failure::Busy` also has the header `retry-after`. `ignored` of a request goes into the log and the header `x-hearth-ignored`.
 
 pub mod answer;
 pub mod batches;

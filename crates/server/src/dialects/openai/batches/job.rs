@@ -299,9 +299,9 @@ impl Job {
     /// # Errors
     /// There is no room, or the disk fails.
     pub fn settle(&mut self, files: &mut Files, now: u64) -> Result<(), Failure> {
-        let waits = |place: &Place| place.bytes > 0 && !place.done;
+        let answered = self.meta.completed + self.meta.failed;
         let end = match self.meta.status {
-            Status::InProgress if !self.places.iter().any(waits) => Status::Completed,
+            Status::InProgress if answered >= self.meta.total => Status::Completed,
             Status::Cancelling if !self.places.iter().any(|place| place.taken) => Status::Cancelled,
             _ => return Ok(()),
         };
@@ -369,7 +369,8 @@ impl Job {
         while reader.read_until(b'\n', &mut text)? > 0 && text.ends_with(b"\n") {
             whole += text.len() as u64;
             let index = line::answered(&text).and_then(|line| line.checked_sub(1));
-            if let Some(place) = index.and_then(|index| self.places.get_mut(index)) {
+            let place = index.and_then(|index| self.places.get_mut(index));
+            if let Some(place) = place.filter(|place| !place.done) {
                 place.done = true;
                 count += 1;
             }
