@@ -13,9 +13,6 @@ use super::{error, format};
 
 /// Most prompts of one request.
 const MOST_PROMPTS: usize = 1024;
-/// OpenAI's limit where the client sets none. Theirs ends most answers early; ours is that of the model.
-const NO_PROMPT: &str = "prompt is required";
-
 /// A request for each prompt and how they are told.
 #[derive(Clone, Debug, Default)]
 pub struct Completions {
@@ -107,7 +104,7 @@ fn insertion(prompt: Vec<Piece>, suffix: &str) -> Result<Input, Failure> {
 fn read_prompts(body: &mut Fields) -> Result<Vec<Vec<Piece>>, Failure> {
     let value = body
         .take_value("prompt")
-        .ok_or_else(|| Failure::invalid("prompt", NO_PROMPT))?;
+        .ok_or_else(|| body.missing("prompt"))?;
     match value {
         Value::String(text) => Ok(vec![vec![Piece::Text(text)]]),
         Value::Array(list) if list.is_empty() => {

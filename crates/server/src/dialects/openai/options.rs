@@ -27,7 +27,6 @@ const MAX_TOKENS: &[&str] = &[
 
 /// Fields that clients send and that change nothing in the answer: not worth a warning.
 const HARMLESS: &[&str] = &[
-    "audio_config",
     "cache_prompt",
     "client_metadata",
     "draft_model",

@@ -18,3 +18,8 @@ pub use state::{Kept, Limits, States};
 pub fn deleted(id: &str) -> serde_json::Value {
     serde_json::json!({"id": id, "object": "response", "deleted": true})
 }
+
+/// The answer to `POST /v1/responses/input_tokens`: tokens of the prompt that the request would have.
+pub fn input_tokens(tokens: usize) -> serde_json::Value {
+    serde_json::json!({"object": "response.input_tokens", "input_tokens": tokens})
+}

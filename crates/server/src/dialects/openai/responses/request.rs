@@ -181,10 +181,8 @@ fn named(index: usize, mut item: Value, stamp: &Stamp) -> Value {
         if kind.is_none() && map.contains_key("role") {
             map.insert("type".to_owned(), json!("message"));
         }
-        if !map
-            .get("id")
-            .is_some_and(|id| id.as_str().is_some_and(|id| !id.is_empty()))
-        {
+        let id = map.get("id").and_then(Value::as_str);
+        if id.is_none_or(str::is_empty) {
             let prefix = match map.get("type").and_then(Value::as_str) {
                 Some("function_call") => "fc",
                 Some("function_call_output") => "fco",
