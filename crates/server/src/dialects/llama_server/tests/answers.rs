@@ -87,6 +87,11 @@ fn stream(style: Style, events: Vec<Event>) -> Vec<Value> {
         .collect()
 }
 
+/// As a client reads it: the last digit of a large number may differ.
+fn reread(value: &Value) -> Value {
+    serde_json::from_str(&value.to_string()).unwrap()
+}
+
 fn last() -> Value {
     json!({
         "index": 0, "content": "", "tokens": [], "id_slot": 0, "stop": true, "model": "m", "tokens_predicted": 4,
@@ -201,7 +206,7 @@ fn how_likely_tokens_were() {
         expected
     );
     let frames = stream(before.clone(), events());
-    assert_eq!(frames[0]["completion_probabilities"], expected);
+    assert_eq!(frames[0]["completion_probabilities"], reread(&expected));
     assert_eq!(frames[1].get("completion_probabilities"), None);
     let after = Style {
         after_sampling: true,
@@ -316,6 +321,7 @@ proptest! {
         events.extend([end(0, Finish::End, 1), end(1, Finish::End, 1), Event::Done]);
         let answers = whole(&style, vec![events.clone()]).unwrap();
         let frames = stream(style, events);
+        let answers = reread(&answers);
         for (index, answer) in answers.as_array().unwrap().iter().enumerate() {
             let mine: Vec<&Value> = frames.iter().filter(|frame| frame["index"] == index).collect();
             let content: String = mine.iter().filter_map(|frame| frame["content"].as_str()).collect();

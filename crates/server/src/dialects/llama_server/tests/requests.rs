@@ -47,7 +47,7 @@ fn what_holds_where_nothing_is_said() {
             "reasoning_in_content": false, "generation_prompt": "",
             "samplers": ["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"],
             "speculative.types": "none", "timings_per_token": false, "post_sampling_probs": false,
-            "backend_sampling": false, "lora": [],
+            "backend_sampling": false, "lora": []
         }
     "#;
     let expected: Value = serde_json::from_str(expected).unwrap();
