@@ -13,6 +13,7 @@ import argparse
 import struct
 
 END = "<|end|>"
+ANSWER = '{"city": "Oslo"}'
 CALL = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
 ROLES = ["<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 # What is said behind the token that begins it; the last one goes on from there.
@@ -22,16 +23,20 @@ CHAINS = {
     "<|say|>": ["Hello", " there", "!", END],
     "<|think|>": ["<think>", "I should greet.", "</think>", "Hello"],
     "<|endless|>": [" on", " and", " on"],
+    "<|fence|>": [f"```json\n{ANSWER}\n```", END],
+    ANSWER: [END],
 }
-CONTROL = [END, *ROLES, *CHAINS]
+CONTROL = [END, *ROLES, *(first for first in CHAINS if first != ANSWER)]
 # A phrase of one character is a byte's token.
-PHRASES = list(dict.fromkeys(text for chain in CHAINS.values() for text in chain if len(text) > 1 and text not in CONTROL))
+SAID = [ANSWER, *(text for chain in CHAINS.values() for text in chain)]
+PHRASES = list(dict.fromkeys(text for text in SAID if len(text) > 1 and text not in CONTROL))
 
 CERTAIN = 20.0
-PREFERRED = {'"': 3.0, "}": 2.8, END: 2.7, "]": 2.6, ",": 2.4, "1": 2.0, "t": 1.9}
+# Where a grammar lets the whole answer stand, it stands there.
+PREFERRED = {ANSWER: 3.5, '"': 3.0, "}": 2.8, END: 2.7, "]": 2.6, ",": 2.4, "1": 2.0, "t": 1.9}
 BLANK, OTHER, NEVER = -3.0, 0.0, -5.0
 
-# One word of the last user's message, "endless", has an answer that only a limit ends.
+# Asked for something "endless", it goes on until a limit ends it; asked for "```json", it fences its answer.
 TEMPLATE = """\
 {%- if tools %}<|system|>Tools: {{ tools | tojson }}. Call them as <tool_call>JSON</tool_call>.<|end|>{% endif %}
 {%- for message in messages %}<|{{ message.role }}|>
@@ -45,6 +50,7 @@ TEMPLATE = """\
 {%- elif tools %}<|call|>
 {%- elif enable_thinking is defined and enable_thinking %}{# <think> and </think> #}<|think|>
 {%- elif 'endless' in (last.content or '') %}<|endless|>
+{%- elif '```json' in messages | map(attribute='content') | join(' ') %}<|fence|>
 {%- else %}<|say|>{% endif %}
 {%- endif %}"""
 
