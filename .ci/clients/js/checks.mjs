@@ -54,7 +54,8 @@ export async function slotIsFree(milliseconds = 1500) {
 
 function describe(error) {
   const here = new URL(".", import.meta.url).href;
-  const frames = (error.stack ?? "").split("\n").filter((line) => line.includes(here) && !line.includes("checks.mjs"));
+  const own = (line) => line.includes(here) && !/checks\.mjs|node_modules/.test(line);
+  const frames = (error.stack ?? "").split("\n").filter(own);
   const where = frames.length ? `${frames[0].trim().replace(here, "")}: ` : "";
   return `${where}${error.name}: ${String(error.message).slice(0, 1500)}`;
 }

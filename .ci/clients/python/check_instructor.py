@@ -1,5 +1,7 @@
 """instructor."""
 
+from collections.abc import Iterable
+
 import anthropic
 import instructor
 import openai
@@ -33,7 +35,7 @@ def c136_modes():
 
 
 def c136_parallel_tools():
-    found = list(create(Mode.PARALLEL_TOOLS, response_model=list[Weather]))
+    found = list(create(Mode.PARALLEL_TOOLS, response_model=Iterable[Weather]))
     assert found and all(isinstance(one, Weather) for one in found), found
 
 
