@@ -11,7 +11,7 @@ use hearth_format::{Checkpoint, Storage};
 use hearth_model::Op;
 use hearth_server::library::{Located, template_source};
 use hearth_store::Package;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::model::{self, Machine};
 

@@ -87,7 +87,7 @@ fn form(
         Format::Json => Grammar::Json,
         Format::Schema(schema) => Grammar::Schema(schema),
         Format::Regex(text) => Grammar::Regex(text),
-        Format::Gbnf(_) => return Err(Failure::invalid("grammar", "GBNF is not read yet")),
+        Format::Gbnf(text) => Grammar::Gbnf(text),
         Format::Lark(text) => Grammar::Lark(text),
     };
     let matcher = model
