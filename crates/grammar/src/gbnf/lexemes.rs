@@ -68,7 +68,6 @@ pub(super) fn choose(rules: &Rules, order: &Order) -> Structure {
 }
 
 struct Builder<'a> {
-    rules: &'a Rules,
     order: &'a Order,
     /// What must not be a lexeme.
     split: &'a HashSet<Expression>,
@@ -89,7 +88,6 @@ impl<'a> Builder<'a> {
         all: bool,
     ) -> Structure {
         let mut builder = Self {
-            rules,
             order,
             split,
             all,

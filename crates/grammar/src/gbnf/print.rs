@@ -13,7 +13,6 @@ const DEEPEST: usize = 20;
 /// The grammar as Lark: rules `r…`, lexemes `T…`, and what those use as `R…` and `X…`.
 pub(super) fn lark(rules: &Rules, structure: &Structure, ends: &[u32]) -> String {
     let mut printer = Printer {
-        rules,
         structure,
         ends,
         out: String::new(),
@@ -43,7 +42,6 @@ pub(super) fn lark(rules: &Rules, structure: &Structure, ends: &[u32]) -> String
 }
 
 struct Printer<'a> {
-    rules: &'a Rules,
     structure: &'a Structure,
     ends: &'a [u32],
     out: String,
@@ -163,10 +161,8 @@ impl Printer<'_> {
 
     /// A lexeme without the empty text.
     fn not_empty(&mut self, expression: &Expression) -> String {
-        let nullable: Vec<bool> = Vec::new();
         match expression {
             Expression::Repeat { of, min: 0, max } if matches!(**of, Expression::Characters(_)) => {
-                debug_assert!(!of.nullable(&nullable));
                 self.terminal(of, 1) + &operator(1, *max)
             }
             _ => {

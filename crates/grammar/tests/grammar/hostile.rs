@@ -150,7 +150,24 @@ fn texts() -> Vec<(&'static str, Grammar)> {
     let terminals: String = (0..60)
         .map(|i| format!("A{i}: A{j} A{j}\n", j = i + 1))
         .collect();
+    let gbnf = |text: String| Grammar::Gbnf(text);
+    let rules: String = (0..3000)
+        .map(|i| format!("a{i} ::= \"(\" a{} | \"x\"\n", i + 1))
+        .collect();
+    let doubled: String = (0..60)
+        .map(|i| format!("a{i} ::= a{j} a{j}\n", j = i + 1))
+        .collect();
+    let words: String = (0..3000).map(|n| format!("\"word{n}\" | ")).collect();
     vec![
+        ("gbnf chain", gbnf(format!("root ::= a0\n{rules}a3000 ::= root"))),
+        ("gbnf doubling", gbnf(format!("root ::= a0\n{doubled}a60 ::= \"x\" | \"y\""))),
+        ("gbnf doubling and recursion", gbnf(format!("root ::= a0 \"(\" root \")\" | a0\n{doubled}a60 ::= \"x\" | \"y\" | \"\""))),
+        ("gbnf words", gbnf(format!("root ::= ({words} \"z\") root? [a-z]*"))),
+        ("gbnf repetition", gbnf("root ::= ((((\"a\"{1,2000}){1,2000}){1,2000}){1,2000} \"b\")* | \"(\" root".to_owned())),
+        ("gbnf repeated rules", gbnf("root ::= (\"(\" root \")\" | \"x\"){0,2000} (root2{2000}){2000}\nroot2 ::= root | \"y\"".to_owned())),
+        ("gbnf groups", gbnf(format!("root ::= {}\"a\" root?{}", "(".repeat(64), "){0,3}".repeat(64)))),
+        ("gbnf ambiguous", gbnf("root ::= \"a\" root? root? root? | \"aa\" root?".to_owned())),
+        ("gbnf characters", gbnf("root ::= . root? | [^a] [^b]* [a-z]+ root?".to_owned())),
         ("alternations", regex("(a|aa|aaa)".repeat(2000))),
         (
             "many alternatives",

@@ -1,0 +1,328 @@
+//! The server as a program: started, asked over sockets as its clients do, ended.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+struct Server {
+    child: Child,
+    address: String,
+    _store: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(more: &[&str]) -> Self {
+        let store = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hearth"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--ctx", "512"])
+            .args(more)
+            .env("HEARTH_MODELS", store.path())
+            .env("HOME", store.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap();
+        Self {
+            child,
+            address: address.to_owned(),
+            _store: store,
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let host = if headers.contains("Host:") {
+            String::new()
+        } else {
+            format!("Host: {}\r\n", self.address)
+        };
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        stream
+    }
+
+    /// Status, head and body.
+    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+        let mut text = String::new();
+        self.send(method, path, headers, body)
+            .read_to_string(&mut text)
+            .unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+        let body = if chunked {
+            joined(body)
+        } else {
+            body.to_owned()
+        };
+        (status, head.to_owned(), body)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> (u16, String) {
+        let (status, _, body) = self.ask("POST", path, "", &body.to_string());
+        (status, body)
+    }
+
+    fn json(&self, path: &str, body: &Value) -> Value {
+        let (status, text) = self.post(path, body);
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The content of a chunked body.
+fn joined(mut body: &str) -> String {
+    let mut out = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        out += &rest[..size];
+        body = &rest[size + 2..];
+    }
+    out
+}
+
+fn hello() -> Value {
+    json!([{"role": "user", "content": "Speak."}])
+}
+
+#[test]
+fn every_dialect_tells_the_same_answer_whole_and_in_pieces() {
+    let server = Server::start(&[]);
+    let options = json!({"temperature": 0, "num_predict": 12});
+    let whole = server.json(
+        "/api/chat",
+        &json!({"model": "bard", "messages": hello(), "stream": false, "options": options}),
+    );
+    let text = whole["message"]["content"].as_str().unwrap().to_owned();
+    assert!(!text.is_empty() && whole["done"] == true, "{whole}");
+    assert_eq!(whole["hearth"]["limit"], 512);
+    let (_, lines) = server.post(
+        "/api/chat",
+        &json!({"model": "bard", "messages": hello(), "options": options}),
+    );
+    let frames: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let streamed: String = frames
+        .iter()
+        .map(|f| f["message"]["content"].as_str().unwrap())
+        .collect();
+    assert_eq!(streamed, text);
+    assert_eq!(frames.last().unwrap()["eval_count"], whole["eval_count"]);
+
+    let asked = json!({"model": "bard", "messages": hello(), "temperature": 0, "max_tokens": 12});
+    let open_ai = server.json("/v1/chat/completions", &asked);
+    assert_eq!(open_ai["choices"][0]["message"]["content"], text.as_str());
+    let mut streamed = asked.clone();
+    streamed["stream"] = json!(true);
+    let (_, events) = server.post("/v1/chat/completions", &streamed);
+    assert!(events.ends_with("data: [DONE]\n\n"), "{events}");
+    let data = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: {"));
+    let deltas = data.map(|rest| serde_json::from_str::<Value>(&format!("{{{rest}")).unwrap());
+    let streamed: String = deltas
+        .filter_map(|chunk| {
+            chunk["choices"][0]["delta"]["content"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(streamed, text);
+
+    let anthropic = server.json("/v1/messages", &asked);
+    assert_eq!(anthropic["content"][0]["text"], text.as_str());
+    let count = server.json("/v1/messages/count_tokens", &asked);
+    let usage = &anthropic["usage"];
+    let input = usage["input_tokens"].as_u64().unwrap()
+        + usage["cache_read_input_tokens"].as_u64().unwrap();
+    assert_eq!(count["input_tokens"], input);
+}
+
+#[test]
+fn answers_keep_to_the_schema_that_is_asked_for() {
+    let server = Server::start(&[]);
+    let schema = json!({
+        "type": "object", "additionalProperties": false, "required": ["day", "sunny", "words"],
+        "properties": {
+            "day": {"enum": ["monday", "friday"]}, "sunny": {"type": "boolean"},
+            "words": {"type": "array", "items": {"type": "string", "maxLength": 5}, "maxItems": 2},
+        },
+    });
+    for (path, format) in [
+        ("/api/chat", json!({"format": schema, "stream": false})),
+        (
+            "/v1/chat/completions",
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}),
+        ),
+    ] {
+        let mut body = json!({"model": "bard", "messages": hello(), "max_tokens": 200, "options": {"num_predict": 200}});
+        body.as_object_mut()
+            .unwrap()
+            .extend(format.as_object().unwrap().clone());
+        let answer = server.json(path, &body);
+        let text = answer
+            .pointer("/message/content")
+            .or(answer.pointer("/choices/0/message/content"));
+        let value: Value = serde_json::from_str(text.unwrap().as_str().unwrap()).unwrap();
+        assert!(
+            value["day"] == "monday" || value["day"] == "friday",
+            "{value}"
+        );
+        assert!(
+            value["sunny"].is_boolean() && value["words"].as_array().unwrap().len() <= 2,
+            "{value}"
+        );
+    }
+    let (status, text) = server.post(
+        "/api/chat",
+        &json!({"model": "bard", "messages": hello(), "format": {"type": "nothing"}}),
+    );
+    assert_eq!(status, 400, "{text}");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_in_each_dialects_words() {
+    let server = Server::start(&[]);
+    let long = json!([{"role": "user", "content": "word ".repeat(3000)}]);
+    let error = |path: &str, body: Value| {
+        let (status, text) = server.post(path, &body);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        (status, value)
+    };
+    let (status, body) = error("/api/chat", json!({"model": "none", "messages": hello()}));
+    assert_eq!(
+        (status, &body["error"]),
+        (404, &json!("model 'none' not found"))
+    );
+    let (status, body) = error(
+        "/v1/chat/completions",
+        json!({"model": "none", "messages": hello()}),
+    );
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (404, &json!("model_not_found"))
+    );
+    let (status, body) = error(
+        "/v1/messages",
+        json!({"model": "none", "max_tokens": 1, "messages": hello()}),
+    );
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (404, &json!("not_found_error"))
+    );
+    let (status, body) = error(
+        "/v1/chat/completions",
+        json!({"model": "bard", "messages": long}),
+    );
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (400, &json!("context_length_exceeded")),
+        "{body}"
+    );
+    let (status, text) = server.post(
+        "/api/chat",
+        &json!({"model": "/etc/passwd", "messages": hello()}),
+    );
+    assert!(status == 404 || status == 400, "{text}");
+    // Rebinding, foreign pages, and paths that are not there.
+    assert_eq!(
+        server
+            .ask("GET", "/api/tags", "Host: evil.example\r\n", "")
+            .0,
+        403
+    );
+    assert_eq!(
+        server
+            .ask("GET", "/api/tags", "Origin: https://example.com\r\n", "")
+            .0,
+        403
+    );
+    assert_eq!(server.ask("GET", "/api/nothing", "", "").0, 404);
+    let (status, head, text) = server.ask("GET", "/", "", "");
+    assert_eq!((status, text.as_str()), (200, "Ollama is running"));
+    assert!(head.to_lowercase().contains("x-request-id"), "{head}");
+}
+
+#[test]
+fn whoever_hangs_up_stops_the_work() {
+    let server = Server::start(&[]);
+    let endless = json!({"model": "bard", "prompt": "Once", "raw": true, "options": {"num_predict": 400, "temperature": 1.0}});
+    for _ in 0..20 {
+        let mut stream = server.send("POST", "/api/generate", "", &endless.to_string());
+        let mut begun = [0; 200];
+        stream.read_exact(&mut begun).unwrap();
+    }
+    let begun = Instant::now();
+    loop {
+        let (_, _, metrics) = server.ask("GET", "/metrics", "", "");
+        let flying = metrics
+            .lines()
+            .find(|line| line.starts_with("hearth_requests_in_flight"));
+        // This request itself is one.
+        if flying.is_none_or(|line| line.ends_with(" 1") || line.ends_with(" 0")) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{flying:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let after = server.json("/api/generate", &json!({"model": "bard", "prompt": "Once", "raw": true, "stream": false, "options": {"num_predict": 3}}));
+    assert_eq!(after["eval_count"], 3);
+}
+
+#[test]
+fn other_machines_need_a_key_and_sixteen_chats_go_at_once() {
+    let refused = Command::new(env!("CARGO_BIN_EXE_hearth"))
+        .args(["serve", "--listen", "0.0.0.0:0"])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--insecure"));
+    let server = Server::start(&["--parallel", "16"]);
+    std::thread::scope(|scope| {
+        let chats: Vec<_> = (0..16)
+            .map(|n| {
+                let server = &server;
+                scope.spawn(move || {
+                    let body = json!({"model": "bard", "prompt": format!("Number {n}:"), "raw": true, "stream": false,
+                        "options": {"num_predict": 30, "seed": n}});
+                    server.json("/api/generate", &body)["eval_count"].as_u64().unwrap()
+                })
+            })
+            .collect();
+        for chat in chats {
+            assert!(chat.join().unwrap() > 0);
+        }
+    });
+    let loaded = server.ask("GET", "/api/ps", "", "").2;
+    let loaded: Value = serde_json::from_str(&loaded).unwrap();
+    assert_eq!(loaded["models"][0]["name"], "bard:latest");
+}
