@@ -8,7 +8,12 @@ use llguidance::{
 };
 use serde_json::{Value, json};
 
-use crate::{Error, Matcher, Result, Vocabulary, error::plain, gbnf, schema};
+use crate::{
+    Error, Matcher, Result, Vocabulary,
+    error::plain,
+    schema,
+    weight::{MOST, weight},
+};
 
 /// What an answer must look like.
 ///
@@ -24,10 +29,37 @@ pub enum Grammar {
     Schema(Value),
     /// Text that matches a regular expression as a whole.
     Regex(String),
-    /// Text of a GBNF grammar, llama.cpp's notation: the whole answer is its rule `root`.
-    Gbnf(String),
     /// Text of a Lark grammar in llguidance's dialect, with `%json`, `%regex` and tokens as `<[id]>`.
     Lark(String),
+}
+
+/// Refuses a regular expression that would take long to compile, or that ends within an escape.
+fn small(pattern: &str) -> Result<(), String> {
+    match weight(pattern) {
+        None => Err("the pattern ends in the middle of an escape".to_owned()),
+        Some(parts) if parts > MOST => Err(format!(
+            "with its repetitions written out the pattern has {parts} parts, but at most {MOST} are accepted"
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The first pattern in a schema that is too large, with the reason.
+fn large_pattern(schema: &Value) -> Option<String> {
+    match schema {
+        Value::Array(items) => items.iter().find_map(large_pattern),
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| {
+            let own = match (key.as_str(), value) {
+                ("pattern", Value::String(text)) => small(text).err(),
+                ("patternProperties", Value::Object(all)) => {
+                    all.keys().find_map(|key| small(key).err())
+                }
+                _ => None,
+            };
+            own.or_else(|| large_pattern(value))
+        }),
+        _ => None,
+    }
 }
 
 /// Regular expressions and Lark grammars may be this long, in bytes.
@@ -56,67 +88,47 @@ struct Prepared {
     blame: Box<dyn FnOnce(String) -> Error>,
 }
 
-impl Prepared {
-    fn lark(text: String, blame: fn(String) -> Error) -> Self {
-        Self {
-            grammar: TopLevelGrammar::from_lark(text),
-            warnings: Vec::new(),
-            blame: Box::new(blame),
-        }
-    }
-}
-
 pub(crate) fn matcher(vocabulary: &Vocabulary, grammar: &Grammar) -> Result<Matcher> {
-    let (parser, warnings) = on_large_stack(|| {
-        let prepared = prepare(vocabulary, grammar)?;
-        let parser = vocabulary.factory().create_parser(prepared.grammar);
-        let mut parser = parser.map_err(|error| (prepared.blame)(plain(error)))?;
-        let mut warnings = prepared.warnings;
-        warnings.extend(notices(&mut parser));
-        Ok((parser, warnings))
-    })??;
+    let Prepared {
+        grammar,
+        mut warnings,
+        blame,
+    } = prepare(grammar)?;
+    let mut parser = on_large_stack(|| vocabulary.factory().create_parser(grammar))?
+        .map_err(|error| blame(plain(error)))?;
+    warnings.extend(notices(&mut parser));
     Matcher::new(parser, vocabulary.clone(), warnings)
 }
 
-fn prepare(vocabulary: &Vocabulary, grammar: &Grammar) -> Result<Prepared> {
+fn prepare(grammar: &Grammar) -> Result<Prepared> {
     match grammar {
         Grammar::Json => from_schema(&json!({"type": "object"})),
         Grammar::AnyJson => from_schema(&json!(true)),
         Grammar::Schema(schema) => from_schema(schema),
-        Grammar::Regex(pattern) => from_regex(pattern),
-        Grammar::Gbnf(text) => {
-            let lark = gbnf::to_lark(text, vocabulary.tokenizer())?;
-            Ok(Prepared::lark(lark, |reason| Error::Gbnf {
-                line: 1,
-                column: 1,
-                reason,
-            }))
+        Grammar::Regex(pattern) => {
+            short(pattern)?;
+            small(pattern).map_err(|reason| Error::Regex { reason })?;
+            let pattern = whole(pattern);
+            let grammar = if pattern.is_empty() {
+                TopLevelGrammar::from_lark("start: \"\"".to_owned())
+            } else {
+                TopLevelGrammar::from_regex(pattern)
+            };
+            Ok(Prepared {
+                grammar,
+                warnings: Vec::new(),
+                blame: Box::new(|reason| Error::Regex { reason }),
+            })
         }
         Grammar::Lark(text) => {
             short(text)?;
-            let blame = |reason| Error::Lark { reason };
-            Ok(Prepared::lark(text.clone(), blame))
+            Ok(Prepared {
+                grammar: TopLevelGrammar::from_lark(text.clone()),
+                warnings: Vec::new(),
+                blame: Box::new(|reason| Error::Lark { reason }),
+            })
         }
     }
-}
-
-fn from_regex(pattern: &str) -> Result<Prepared> {
-    short(pattern)?;
-    let blame = |reason| Error::Regex { reason };
-    let pattern = whole(pattern);
-    if ends_in_escape(pattern) {
-        return Err(blame(format!(
-            "{pattern:?} ends in a backslash that escapes nothing"
-        )));
-    }
-    if pattern.is_empty() {
-        return Ok(Prepared::lark("start: \"\"".to_owned(), blame));
-    }
-    Ok(Prepared {
-        grammar: TopLevelGrammar::from_regex(pattern),
-        warnings: Vec::new(),
-        blame: Box::new(blame),
-    })
 }
 
 fn from_schema(schema: &Value) -> Result<Prepared> {
@@ -125,6 +137,11 @@ fn from_schema(schema: &Value) -> Result<Prepared> {
         warnings,
         paths,
     } = schema::normalise(schema)?;
+    // The size of the schema is bounded by now, and so is its depth.
+    if let Some(reason) = large_pattern(&schema) {
+        let path = "#".to_owned();
+        return Err(Error::Schema { path, reason });
+    }
     // The engine speaks of definitions by the numbers that they got.
     let blame = move |mut reason: String| {
         for (number, path) in paths.iter().enumerate().rev() {
@@ -158,14 +175,16 @@ fn short(text: &str) -> Result<()> {
 fn whole(pattern: &str) -> &str {
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     match pattern.strip_suffix('$') {
-        Some(body) if !ends_in_escape(body) => body,
-        _ => pattern,
+        Some(body) => {
+            let backslashes = body.len() - body.trim_end_matches('\\').len();
+            if backslashes.is_multiple_of(2) {
+                body
+            } else {
+                pattern
+            }
+        }
+        None => pattern,
     }
-}
-
-fn ends_in_escape(pattern: &str) -> bool {
-    let backslashes = pattern.len() - pattern.trim_end_matches('\\').len();
-    !backslashes.is_multiple_of(2)
 }
 
 /// Compiling recurses along the grammar, so it gets a stack of its own.

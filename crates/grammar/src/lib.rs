@@ -10,11 +10,11 @@
 mod compile;
 mod environment;
 mod error;
-mod gbnf;
 mod mask;
 mod matcher;
 mod schema;
 mod vocabulary;
+mod weight;
 
 pub use compile::Grammar;
 pub use error::{Error, Result};
