@@ -32,12 +32,12 @@ impl Capabilities {
     /// Those of a model. A decoder whose checkpoint names a pooling was made for vectors and continues nothing well.
     pub fn of(spec: &Spec) -> Self {
         let head = spec.output.head != Head::None;
-        let pooled = spec.pooled.declared.is_some();
+        let pooling = spec.pooled.declared;
         let scores = spec.pooled.classifier.as_ref();
         let one = |c: &Classifier| c.softmax || c.outputs() == 1;
         Self {
-            generate: head && !pooled,
-            embed: (pooled || !head) && scores.is_none(),
+            generate: head && pooling.is_none(),
+            embed: pooling.map_or(!head, |pooling| pooling != Pooling::Rank),
             rerank: scores.is_some_and(one),
             classify: scores.is_some_and(|c| !one(c)),
         }
