@@ -252,3 +252,19 @@ fn a_decoder_can_be_made_for_vectors() {
     let rows = engine.embed(&[ids], Some(Pooling::None)).unwrap();
     assert_eq!(rows[0][2 * vector[0].len()..], vector[0]);
 }
+
+#[test]
+fn a_model_with_a_pooling_and_a_classifier_does_both() {
+    let head: [(&str, &[usize]); 1] = [("cls.output.weight", &[3, 32])];
+    let Some(engine) = with("bert", &[("bert.pooling_type", Value::U32(1))], &head) else {
+        return;
+    };
+    let can = engine.capabilities();
+    assert!(
+        can.embed && can.classify && !can.rerank && !can.generate,
+        "{can:?}"
+    );
+    let ids = vec![vec![2, 9, 3]];
+    assert_eq!(engine.embed(&ids, None).unwrap()[0].len(), 32);
+    assert_eq!(engine.embed(&ids, Some(Pooling::Rank)).unwrap()[0].len(), 3);
+}
