@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     Error, Matcher, Result, Vocabulary,
     error::plain,
-    schema,
+    gbnf, lark, schema,
     weight::{MOST, weight},
 };
 
@@ -29,7 +29,10 @@ pub enum Grammar {
     Schema(Value),
     /// Text that matches a regular expression as a whole.
     Regex(String),
-    /// Text of a Lark grammar in llguidance's dialect, with `%json`, `%regex` and tokens as `<[id]>`.
+    /// Text of a GBNF grammar, llama.cpp's notation: the whole answer is its rule `root`.
+    Gbnf(String),
+    /// Text of a Lark grammar in llguidance's dialect, with `%json`, `%regex` and tokens as `<[id]>`. Schemas in it mean
+    /// what [`Grammar::Schema`] does.
     Lark(String),
 }
 
@@ -88,45 +91,85 @@ struct Prepared {
     blame: Box<dyn FnOnce(String) -> Error>,
 }
 
+impl Prepared {
+    fn lark(text: String, blame: fn(String) -> Error) -> Self {
+        Self {
+            grammar: TopLevelGrammar::from_lark(text),
+            warnings: Vec::new(),
+            blame: Box::new(blame),
+        }
+    }
+}
+
 pub(crate) fn matcher(vocabulary: &Vocabulary, grammar: &Grammar) -> Result<Matcher> {
-    let Prepared {
-        grammar,
-        mut warnings,
-        blame,
-    } = prepare(grammar)?;
-    let mut parser = on_large_stack(|| vocabulary.factory().create_parser(grammar))?
-        .map_err(|error| blame(plain(error)))?;
-    warnings.extend(notices(&mut parser));
+    let (parser, warnings) = on_large_stack(|| {
+        let prepared = prepare(vocabulary, grammar)?;
+        let parser = vocabulary.factory().create_parser(prepared.grammar);
+        let mut parser = parser.map_err(|error| (prepared.blame)(plain(error)))?;
+        let mut warnings = prepared.warnings;
+        warnings.extend(notices(&mut parser));
+        Ok((parser, warnings))
+    })??;
     Matcher::new(parser, vocabulary.clone(), warnings)
 }
 
-fn prepare(grammar: &Grammar) -> Result<Prepared> {
+fn prepare(vocabulary: &Vocabulary, grammar: &Grammar) -> Result<Prepared> {
     match grammar {
         Grammar::Json => from_schema(&json!({"type": "object"})),
         Grammar::AnyJson => from_schema(&json!(true)),
         Grammar::Schema(schema) => from_schema(schema),
-        Grammar::Regex(pattern) => {
-            short(pattern)?;
-            small(pattern).map_err(|reason| Error::Regex { reason })?;
-            let pattern = whole(pattern);
-            let grammar = if pattern.is_empty() {
-                TopLevelGrammar::from_lark("start: \"\"".to_owned())
-            } else {
-                TopLevelGrammar::from_regex(pattern)
-            };
-            Ok(Prepared {
-                grammar,
-                warnings: Vec::new(),
-                blame: Box::new(|reason| Error::Regex { reason }),
-            })
+        Grammar::Regex(pattern) => from_regex(pattern),
+        Grammar::Gbnf(text) => {
+            let lark = gbnf::to_lark(text, vocabulary.tokenizer())?;
+            Ok(Prepared::lark(lark, |reason| Error::Gbnf {
+                line: 1,
+                column: 1,
+                reason,
+            }))
         }
-        Grammar::Lark(text) => {
-            short(text)?;
-            Ok(Prepared {
-                grammar: TopLevelGrammar::from_lark(text.clone()),
-                warnings: Vec::new(),
-                blame: Box::new(|reason| Error::Lark { reason }),
-            })
+        Grammar::Lark(text) => from_lark(text),
+    }
+}
+
+fn from_regex(pattern: &str) -> Result<Prepared> {
+    short(pattern)?;
+    let blame = |reason| Error::Regex { reason };
+    small(pattern).map_err(blame)?;
+    let pattern = whole(pattern);
+    if pattern.is_empty() {
+        return Ok(Prepared::lark("start: \"\"".to_owned(), blame));
+    }
+    Ok(Prepared {
+        grammar: TopLevelGrammar::from_regex(pattern),
+        warnings: Vec::new(),
+        blame: Box::new(blame),
+    })
+}
+
+fn from_lark(text: &str) -> Result<Prepared> {
+    short(text)?;
+    let mut warnings = Vec::new();
+    let text = lark::with_schemas(text, |schema| {
+        let normalised = normalised(schema)?;
+        warnings.extend(normalised.warnings);
+        Ok(normalised.schema)
+    })?;
+    let blame = |reason| Error::Lark { reason };
+    Ok(Prepared {
+        warnings,
+        ..Prepared::lark(text, blame)
+    })
+}
+
+/// A schema in the engine's form, within all limits.
+fn normalised(schema: &Value) -> Result<schema::Normalised> {
+    let normalised = schema::normalise(schema)?;
+    // The size of the schema is bounded by now, and so is its depth.
+    match large_pattern(&normalised.schema) {
+        None => Ok(normalised),
+        Some(reason) => {
+            let path = "#".to_owned();
+            Err(Error::Schema { path, reason })
         }
     }
 }
@@ -136,12 +179,7 @@ fn from_schema(schema: &Value) -> Result<Prepared> {
         schema,
         warnings,
         paths,
-    } = schema::normalise(schema)?;
-    // The size of the schema is bounded by now, and so is its depth.
-    if let Some(reason) = large_pattern(&schema) {
-        let path = "#".to_owned();
-        return Err(Error::Schema { path, reason });
-    }
+    } = normalised(schema)?;
     // The engine speaks of definitions by the numbers that they got.
     let blame = move |mut reason: String| {
         for (number, path) in paths.iter().enumerate().rev() {

@@ -10,6 +10,8 @@
 mod compile;
 mod environment;
 mod error;
+mod gbnf;
+mod lark;
 mod mask;
 mod matcher;
 mod schema;

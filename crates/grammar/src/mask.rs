@@ -63,10 +63,10 @@ impl Mask {
                 0 => chunk.fill(f32::NEG_INFINITY),
                 u32::MAX => {}
                 _ => {
+                    // Written either way, so that it compiles to selects.
                     for (bit, logit) in chunk.iter_mut().enumerate() {
-                        if word >> bit & 1 == 0 {
-                            *logit = f32::NEG_INFINITY;
-                        }
+                        let allowed = word >> bit & 1 != 0;
+                        *logit = if allowed { *logit } else { f32::NEG_INFINITY };
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! How large a regular expression is once its repetitions are written out.
 
 /// Parts that a regular expression may have: more would take seconds to compile.
-pub(crate) const MOST: u64 = 50_000;
+pub(crate) const MOST: u64 = 5_000;
 
 /// Parts of a pattern with its counted repetitions written out, an upper bound; none where it ends in the middle of an
 /// escape.

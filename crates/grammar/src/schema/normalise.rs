@@ -20,6 +20,12 @@ const DEEPEST: usize = 100;
 const MOST_COMPARED: usize = 200;
 /// Where schemas are combined, the engine copies one for each alternative of the other.
 const MOST_COPIES: usize = 8_000_000;
+/// Schemas in one list: each is tried at every place.
+const MOST_CHOICES: usize = 1000;
+/// Patterns of names in one schema: each pair is compared.
+const MOST_NAME_PATTERNS: usize = 24;
+/// Patterns and formats that one string must fit at once.
+const MOST_AT_ONCE: usize = 4;
 /// More say nothing new.
 const MOST_WARNINGS: usize = 100;
 
@@ -51,6 +57,7 @@ pub(crate) fn normalise(schema: &Value) -> Result<Normalised> {
         definitions.insert(definitions.len().to_string(), definition);
     }
     work.check_copies()?;
+    AtOnce::check(&definitions)?;
     let schema = json!({
         "x-guidance": {
             "whitespace_flexible": false,
@@ -130,6 +137,10 @@ impl<'a> Work<'a> {
                 }
                 Keyword::Map => {
                     let members = self.members(&at, value, depth)?;
+                    if key == "patternProperties" {
+                        let found = members.as_object().map_or(0, Map::len);
+                        bounded("patterns of names in one schema", found, MOST_NAME_PATTERNS)?;
+                    }
                     out.insert(key.clone(), members);
                 }
                 Keyword::Reference => {
@@ -174,6 +185,7 @@ impl<'a> Work<'a> {
             let found = brief(value);
             wrong(at, format!("expected a list of schemas, found {found}"))
         })?;
+        bounded("schemas in one list", list.len(), MOST_CHOICES)?;
         self.alternatives += list.len();
         let schemas = list.iter().enumerate().map(|(index, value)| {
             let at = format!("{at}/{index}");
@@ -286,6 +298,70 @@ impl<'a> Work<'a> {
             self.text,
             MOST_TEXT,
         )
+    }
+}
+
+/// Counts the patterns that apply to one string together.
+struct AtOnce<'a> {
+    definitions: &'a Map<String, Value>,
+    /// By reference; while one is being counted, none.
+    known: HashMap<&'a str, usize>,
+}
+
+impl<'a> AtOnce<'a> {
+    fn check(definitions: &'a Map<String, Value>) -> Result<()> {
+        let mut counter = Self {
+            definitions,
+            known: HashMap::new(),
+        };
+        let mut pending: Vec<&Value> = definitions.values().collect();
+        while let Some(value) = pending.pop() {
+            let found = counter.count(value, 0);
+            bounded("patterns for one string", found, MOST_AT_ONCE)?;
+            match value {
+                Value::Object(map) => pending.extend(map.values()),
+                Value::Array(list) => pending.extend(list),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, value: &'a Value, depth: usize) -> usize {
+        let Value::Object(map) = value else {
+            return 0;
+        };
+        let mut sum = 0_usize;
+        for (key, value) in map {
+            sum = sum.saturating_add(match (key.as_str(), value) {
+                ("pattern" | "format", Value::String(_)) => 1,
+                ("$ref", Value::String(reference)) if depth < DEEPEST => {
+                    self.reference(reference, depth + 1)
+                }
+                ("allOf", Value::Array(list)) => {
+                    let counts = list.iter().map(|value| self.count(value, depth + 1));
+                    counts.fold(0, usize::saturating_add)
+                }
+                ("anyOf" | "oneOf", Value::Array(list)) => {
+                    let counts = list.iter().map(|value| self.count(value, depth + 1));
+                    counts.max().unwrap_or(0)
+                }
+                _ => 0,
+            });
+        }
+        sum
+    }
+
+    fn reference(&mut self, reference: &'a str, depth: usize) -> usize {
+        if let Some(&known) = self.known.get(reference) {
+            return known;
+        }
+        self.known.insert(reference, 0);
+        let number = reference.rsplit('/').next().unwrap_or_default();
+        let target = self.definitions.get(number);
+        let found = target.map_or(0, |target| self.count(target, depth));
+        self.known.insert(reference, found);
+        found
     }
 }
 

@@ -1,6 +1,9 @@
 //! Grammars through their masks.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod gbnf;
+mod hostile;
+mod random;
 mod schemas;
 mod support;
 mod texts;
