@@ -109,9 +109,16 @@ def value(kind, content):
 
 def metadata(texts, types, width):
     end = texts.index(END)
-    llama = {"context_length": CONTEXT, "embedding_length": width, "block_count": 1,
-             "feed_forward_length": FEED_FORWARD, "attention.head_count": width // HEAD,
-             "attention.head_count_kv": 1, "rope.dimension_count": HEAD, "vocab_size": len(texts)}
+    llama = {
+        "context_length": CONTEXT,
+        "embedding_length": width,
+        "block_count": 1,
+        "feed_forward_length": FEED_FORWARD,
+        "attention.head_count": width // HEAD,
+        "attention.head_count_kv": 1,
+        "rope.dimension_count": HEAD,
+        "vocab_size": len(texts),
+    }
     return [
         ("general.architecture", STRING, "llama"),
         ("general.name", STRING, "Scripted"),
@@ -140,13 +147,19 @@ def tensors(rows, width):
     padded = lambda row: floats(row + [0.0] * (width - vocab))
     yield "token_embd.weight", (width, vocab), b"".join(unit(index) for index in range(vocab))
     # The normalised unit vector is as long as the root of the width; this makes it a unit vector again.
-    yield "output_norm.weight", (width,), floats([width ** -0.5] * width)
+    yield "output_norm.weight", (width,), floats([width**-0.5] * width)
     yield "output.weight", (width, vocab), b"".join(padded(row) for row in rows)
     for name in ("attn_norm", "ffn_norm"):
         yield f"blk.0.{name}.weight", (width,), floats([1.0] * width)
-    shapes = {"attn_q": (width, width), "attn_k": (width, HEAD), "attn_v": (width, HEAD),
-              "attn_output": (width, width), "ffn_gate": (width, FEED_FORWARD),
-              "ffn_up": (width, FEED_FORWARD), "ffn_down": (FEED_FORWARD, width)}
+    shapes = {
+        "attn_q": (width, width),
+        "attn_k": (width, HEAD),
+        "attn_v": (width, HEAD),
+        "attn_output": (width, width),
+        "ffn_gate": (width, FEED_FORWARD),
+        "ffn_up": (width, FEED_FORWARD),
+        "ffn_down": (FEED_FORWARD, width),
+    }
     for name, sizes in shapes.items():
         yield f"blk.0.{name}.weight", sizes, zeros(*sizes)
 

@@ -26,7 +26,9 @@ OSLO = Weather(city="Oslo")
 
 def create(mode, **more):
     client = instructor.from_openai(plain, mode=mode)
-    return client.chat.completions.create(**{"model": MODEL, "messages": HI, "max_retries": 1, "response_model": Weather, **more})
+    return client.chat.completions.create(
+        **{"model": MODEL, "messages": HI, "max_retries": 1, "response_model": Weather, **more}
+    )
 
 
 def c136_modes():
@@ -47,7 +49,8 @@ def c136_responses():
 def c136_anthropic():
     client = anthropic.Anthropic(base_url=SERVER, api_key="any", max_retries=0, timeout=60)
     found = instructor.from_anthropic(client).messages.create(
-        model=MODEL, max_tokens=256, messages=HI, response_model=Weather, max_retries=1)
+        model=MODEL, max_tokens=256, messages=HI, response_model=Weather, max_retries=1
+    )
     equal(found, OSLO)
 
 
