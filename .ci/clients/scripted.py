@@ -3,10 +3,10 @@
 
     scripted.py MODEL.gguf [--modelfile PATH]
 
-It is a llama model of one layer whose attention and feed-forward add nothing. Each token's embedding is a unit vector of
-its own, so the output matrix is a table: the logit of the next token for each previous one. The template ends the prompt
-with a token that begins one of the CHAINS. Everywhere else the table prefers what ends JSON soon, so that an answer
-under any grammar is short.
+It is a llama model of one layer whose attention and feed-forward add nothing. Each token's embedding is a unit vector
+of its own, so the output matrix is a table: the logit of the next token for each previous one. The template ends the
+prompt with a token that begins one of the CHAINS. Everywhere else the table prefers what ends JSON soon, so that an
+answer under any grammar is short.
 """
 
 import argparse

@@ -226,7 +226,9 @@ def c163_unknown_tools():
 def c169_vs_code():
     version = json.loads(ask("/api/version")[2])["version"]
     assert [int(part) for part in version.split(".")] >= [0, 13, 4], version
-    for model in json.loads(ask("/api/tags")[2])["models"]:
+    models = json.loads(ask("/api/tags")[2])["models"]
+    contains([model["name"] for model in models], MODEL + ":latest")
+    for model in models:
         shown = json.loads(ask("/api/show", {"model": model["name"]})[2])
         info = shown["model_info"]
         equal((model["name"], isinstance(shown["capabilities"], list)), (model["name"], True))
@@ -258,7 +260,9 @@ def c171_strict_reader():
 
 def c172_expires_at():
     ask("/api/generate", {"model": MODEL, "keep_alive": "5m"})
-    for model in json.loads(ask("/api/ps")[2])["models"]:
+    loaded = json.loads(ask("/api/ps")[2])["models"]
+    assert loaded, "expected a loaded model"
+    for model in loaded:
         # Python 3.11 reads nanoseconds; older ones have to be spared them.
         assert datetime.datetime.fromisoformat(model["expires_at"]).tzinfo, model
 
