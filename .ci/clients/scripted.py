@@ -13,7 +13,7 @@ import argparse
 import struct
 
 END = "<|end|>"
-ANSWER = '{"city": "Oslo"}'
+ANSWER = '{"city":"Oslo"}'
 CALL = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
 ROLES = ["<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 # What is said behind the token that begins it; the last one goes on from there.
@@ -48,15 +48,16 @@ TEMPLATE = """\
 {%- set last = messages[-1] %}
 {%- if last.role == 'tool' %}<|tell|>
 {%- elif tools %}<|call|>
-{%- elif enable_thinking is defined and enable_thinking %}{# <think> and </think> #}<|think|>
 {%- elif 'endless' in (last.content or '') %}<|endless|>
 {%- elif '```json' in messages | map(attribute='content') | join(' ') %}<|fence|>
+{%- elif enable_thinking is defined and enable_thinking %}{# <think> and </think> #}<|think|>
 {%- else %}<|say|>{% endif %}
 {%- endif %}"""
 
 NORMAL, CONTROL_TYPE, USER_DEFINED = 1, 3, 4
 U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
-CONTEXT, HEAD, FEED_FORWARD, ALIGNMENT = 4096, 32, 32, 32
+# An endless answer fills the context only after many seconds, so that a test can tell whether it was cut off before.
+CONTEXT, HEAD, FEED_FORWARD, ALIGNMENT = 16384, 32, 32, 32
 
 
 def byte_texts():

@@ -3,6 +3,7 @@ import { Ollama } from "ollama";
 import { z } from "zod";
 import {
   CITY,
+  CONTEXT,
   ENDLESS,
   FINE,
   HELLO,
@@ -81,7 +82,7 @@ await run({
     ok(models.some((model) => model.name.split(":")[0] === MODEL));
     const shown = await client.show({ model: MODEL });
     equal([...shown.capabilities].sort(), ["completion", "thinking", "tools"]);
-    ok(shown.model_info["llama.context_length"] === 4096);
+    ok(shown.model_info["llama.context_length"] === CONTEXT);
   },
   async c102_unknown_model() {
     const error = await refused(() => client.chat({ ...hi, model: "no-such-model" }), "no-such-model");
@@ -102,9 +103,15 @@ await run({
     equal((await client.chat(hi)).message.content, HELLO);
   },
   async c108_leaving_the_loop() {
-    for await (const _ of await client.chat({ model: MODEL, messages: ENDLESS, stream: true })) break;
+    for await (const _ of await client.chat({
+      model: MODEL,
+      messages: ENDLESS,
+      stream: true,
+      options: { num_predict: 2000 },
+    }))
+      break;
     equal((await client.chat(hi)).message.content, HELLO);
-    // This package reads on; the answer ends by itself where the context is full.
+    // This package reads on; the answer ends at its limit.
     await slotIsFree(60_000);
   },
 });

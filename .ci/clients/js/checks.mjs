@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 export const SERVER = process.env.HEARTH_URL;
 export const ENCODER = process.env.HEARTH_ENCODER ?? "";
 export const MODEL = "scripted";
+export const CONTEXT = 16384;
 export const HELLO = "Hello there!";
 export const FINE = "The weather is fine.";
 export const THOUGHT = "I should greet.";

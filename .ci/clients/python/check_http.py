@@ -150,7 +150,7 @@ def c019_frames_are_flushed():
 
 def c022_an_answer_nobody_reads():
     connection = http.client.HTTPConnection(ADDRESS, timeout=60)
-    stream = send(connection, "/api/chat", ENDLESS)
+    stream = send(connection, "/api/chat", {**ENDLESS, "options": {"num_predict": 2000}})
     stream.readline()
     greets("beside", bare("/v1/chat/completions", HI))
     lines = stream.read().splitlines()

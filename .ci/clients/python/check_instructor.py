@@ -21,7 +21,7 @@ class Weather(pydantic.BaseModel):
     city: str
 
 
-OSLO = Weather(city="Oslo")
+OSLO = {"city": "Oslo"}
 
 
 def create(mode, **more):
@@ -33,7 +33,7 @@ def create(mode, **more):
 
 def c136_modes():
     for mode in (Mode.TOOLS, Mode.JSON, Mode.JSON_SCHEMA, Mode.MD_JSON):
-        equal((mode, create(mode)), (mode, OSLO))
+        equal((mode, create(mode).model_dump()), (mode, OSLO))
 
 
 def c136_parallel_tools():
@@ -43,7 +43,8 @@ def c136_parallel_tools():
 
 def c136_responses():
     client = instructor.from_openai(plain, mode=Mode.RESPONSES_TOOLS)
-    equal(client.responses.create(model=MODEL, input=HI, response_model=Weather, max_retries=1), OSLO)
+    found = client.responses.create(model=MODEL, input=HI, response_model=Weather, max_retries=1)
+    equal(found.model_dump(), OSLO)
 
 
 def c136_anthropic():
@@ -51,7 +52,7 @@ def c136_anthropic():
     found = instructor.from_anthropic(client).messages.create(
         model=MODEL, max_tokens=256, messages=HI, response_model=Weather, max_retries=1
     )
-    equal(found, OSLO)
+    equal(found.model_dump(), OSLO)
 
 
 def c137_partial():

@@ -5,6 +5,7 @@ import json
 import litellm
 
 from checks import (
+    CONTEXT,
     FINE,
     HELLO,
     MODEL,
@@ -62,7 +63,7 @@ def c128_model_info():
     status, _, body = http("/api/show", {"name": MODEL})
     equal((status, "tools" in json.loads(body)["template"]), (200, True))
     info = litellm.get_model_info(f"ollama_chat/{MODEL}", api_base=SERVER)
-    equal((info["max_tokens"], info["supports_function_calling"]), (4096, True))
+    equal((info["max_tokens"], info["supports_function_calling"]), (CONTEXT, True))
 
 
 def c129_tool_loop():

@@ -9,6 +9,7 @@ import tempfile
 import ollama
 
 from checks import (
+    CONTEXT,
     FINE,
     HELLO,
     MODEL,
@@ -177,7 +178,7 @@ def c095_list():
 
 def c097_show():
     shown = client.show(MODEL)
-    equal((shown.modelinfo["general.architecture"], shown.modelinfo["llama.context_length"]), ("llama", 4096))
+    equal((shown.modelinfo["general.architecture"], shown.modelinfo["llama.context_length"]), ("llama", CONTEXT))
     equal(sorted(shown.capabilities), ["completion", "thinking", "tools"])
     contains(shown.template, "tools")
     equal(shown.details.family, "llama")

@@ -7,6 +7,7 @@ import openai
 import pydantic
 
 from checks import (
+    CONTEXT,
     ENCODER,
     FINE,
     HELLO,
@@ -220,7 +221,7 @@ def c043_unknown_model():
 
 def c044_too_long():
     try:
-        chat.create(model=MODEL, messages=[{"role": "user", "content": "x" * 5000}])
+        chat.create(model=MODEL, messages=[{"role": "user", "content": "x" * (CONTEXT + 100)}])
     except openai.BadRequestError as error:
         equal(error.code, "context_length_exceeded")
     else:

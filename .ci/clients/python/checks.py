@@ -13,6 +13,7 @@ import urllib.request
 
 SERVER = os.environ["HEARTH_URL"]
 MODEL = "scripted"
+CONTEXT = 16384
 # A model that cannot think, call tools, or be foreseen.
 PLAIN = "bard"
 # A model that makes vectors; empty where there is none.
