@@ -13,6 +13,8 @@ import argparse
 import struct
 
 END = "<|end|>"
+# The end of every string in JSON that a grammar begins.
+CITY = 'Oslo"'
 ANSWER = '{"city":"Oslo"}'
 CALL = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
 ROLES = ["<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
@@ -28,12 +30,12 @@ CHAINS = {
 }
 CONTROL = [END, *ROLES, *(first for first in CHAINS if first != ANSWER)]
 # A phrase of one character is a byte's token.
-SAID = [ANSWER, *(text for chain in CHAINS.values() for text in chain)]
+SAID = [ANSWER, CITY, *(text for chain in CHAINS.values() for text in chain)]
 PHRASES = list(dict.fromkeys(text for text in SAID if len(text) > 1 and text not in CONTROL))
 
 CERTAIN = 20.0
 # Where a grammar lets the whole answer stand, it stands there.
-PREFERRED = {ANSWER: 3.5, '"': 3.0, "}": 2.8, END: 2.7, "]": 2.6, ",": 2.4, "1": 2.0, "t": 1.9}
+PREFERRED = {ANSWER: 3.5, CITY: 3.2, '"': 3.0, "}": 2.8, END: 2.7, "]": 2.6, ",": 2.4, "1": 2.0, "t": 1.9}
 BLANK, OTHER, NEVER = -3.0, 0.0, -5.0
 
 # Asked for something "endless", it goes on until a limit ends it; asked for "```json", it fences its answer.
