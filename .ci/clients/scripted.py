@@ -3,17 +3,19 @@
 
     scripted.py MODEL.gguf [--modelfile PATH]
 
-It is a llama model of one layer whose attention and feed-forward add nothing. Each token's embedding is a unit vector of
-its own, so the output matrix is a table: the logit of the next token for each previous one. The template ends the prompt
-with a token that begins one of the CHAINS. Everywhere else the table prefers what ends JSON soon, so that an answer
-under any grammar is short.
+It is a llama model of one layer whose attention and feed-forward add nothing. Each token's embedding is a unit vector
+of its own, so the output matrix is a table: the logit of the next token for each previous one. The template ends the
+prompt with a token that begins one of the CHAINS. Everywhere else the table prefers what ends JSON soon, so that an
+answer under any grammar is short.
 """
 
 import argparse
 import struct
 
 END = "<|end|>"
-ANSWER = '{"city": "Oslo"}'
+# The end of every string in JSON that a grammar begins.
+CITY = 'Oslo"'
+ANSWER = '{"city":"Oslo"}'
 CALL = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
 ROLES = ["<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 # What is said behind the token that begins it; the last one goes on from there.
@@ -28,12 +30,12 @@ CHAINS = {
 }
 CONTROL = [END, *ROLES, *(first for first in CHAINS if first != ANSWER)]
 # A phrase of one character is a byte's token.
-SAID = [ANSWER, *(text for chain in CHAINS.values() for text in chain)]
+SAID = [ANSWER, CITY, *(text for chain in CHAINS.values() for text in chain)]
 PHRASES = list(dict.fromkeys(text for text in SAID if len(text) > 1 and text not in CONTROL))
 
 CERTAIN = 20.0
 # Where a grammar lets the whole answer stand, it stands there.
-PREFERRED = {ANSWER: 3.5, '"': 3.0, "}": 2.8, END: 2.7, "]": 2.6, ",": 2.4, "1": 2.0, "t": 1.9}
+PREFERRED = {ANSWER: 3.5, CITY: 3.2, '"': 3.0, "}": 2.8, END: 2.7, "]": 2.6, ",": 2.4, "1": 2.0, "t": 1.9}
 BLANK, OTHER, NEVER = -3.0, 0.0, -5.0
 
 # Asked for something "endless", it goes on until a limit ends it; asked for "```json", it fences its answer.
@@ -48,15 +50,16 @@ TEMPLATE = """\
 {%- set last = messages[-1] %}
 {%- if last.role == 'tool' %}<|tell|>
 {%- elif tools %}<|call|>
-{%- elif enable_thinking is defined and enable_thinking %}{# <think> and </think> #}<|think|>
 {%- elif 'endless' in (last.content or '') %}<|endless|>
 {%- elif '```json' in messages | map(attribute='content') | join(' ') %}<|fence|>
+{%- elif enable_thinking is defined and enable_thinking %}{# <think> and </think> #}<|think|>
 {%- else %}<|say|>{% endif %}
 {%- endif %}"""
 
 NORMAL, CONTROL_TYPE, USER_DEFINED = 1, 3, 4
 U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
-CONTEXT, HEAD, FEED_FORWARD, ALIGNMENT = 4096, 32, 32, 32
+# An endless answer fills the context only after many seconds, so that a test can tell whether it was cut off before.
+CONTEXT, HEAD, FEED_FORWARD, ALIGNMENT = 16384, 32, 32, 32
 
 
 def byte_texts():
@@ -109,9 +112,16 @@ def value(kind, content):
 
 def metadata(texts, types, width):
     end = texts.index(END)
-    llama = {"context_length": CONTEXT, "embedding_length": width, "block_count": 1,
-             "feed_forward_length": FEED_FORWARD, "attention.head_count": width // HEAD,
-             "attention.head_count_kv": 1, "rope.dimension_count": HEAD, "vocab_size": len(texts)}
+    llama = {
+        "context_length": CONTEXT,
+        "embedding_length": width,
+        "block_count": 1,
+        "feed_forward_length": FEED_FORWARD,
+        "attention.head_count": width // HEAD,
+        "attention.head_count_kv": 1,
+        "rope.dimension_count": HEAD,
+        "vocab_size": len(texts),
+    }
     return [
         ("general.architecture", STRING, "llama"),
         ("general.name", STRING, "Scripted"),
@@ -140,13 +150,19 @@ def tensors(rows, width):
     padded = lambda row: floats(row + [0.0] * (width - vocab))
     yield "token_embd.weight", (width, vocab), b"".join(unit(index) for index in range(vocab))
     # The normalised unit vector is as long as the root of the width; this makes it a unit vector again.
-    yield "output_norm.weight", (width,), floats([width ** -0.5] * width)
+    yield "output_norm.weight", (width,), floats([width**-0.5] * width)
     yield "output.weight", (width, vocab), b"".join(padded(row) for row in rows)
     for name in ("attn_norm", "ffn_norm"):
         yield f"blk.0.{name}.weight", (width,), floats([1.0] * width)
-    shapes = {"attn_q": (width, width), "attn_k": (width, HEAD), "attn_v": (width, HEAD),
-              "attn_output": (width, width), "ffn_gate": (width, FEED_FORWARD),
-              "ffn_up": (width, FEED_FORWARD), "ffn_down": (FEED_FORWARD, width)}
+    shapes = {
+        "attn_q": (width, width),
+        "attn_k": (width, HEAD),
+        "attn_v": (width, HEAD),
+        "attn_output": (width, width),
+        "ffn_gate": (width, FEED_FORWARD),
+        "ffn_up": (width, FEED_FORWARD),
+        "ffn_down": (FEED_FORWARD, width),
+    }
     for name, sizes in shapes.items():
         yield f"blk.0.{name}.weight", sizes, zeros(*sizes)
 

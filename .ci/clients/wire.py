@@ -58,8 +58,10 @@ class Wire:
         """What was sent and received meanwhile, as text, connection by connection."""
         exchanges = []
         for connection in list(self.connections):
-            texts = [b"".join(data for at, data in seen if begin <= at <= end).decode(errors="replace")
-                     for seen in connection]
+            texts = [
+                b"".join(data for at, data in seen if begin <= at <= end).decode(errors="replace")
+                for seen in connection
+            ]
             if any(texts):
                 exchanges.append(texts)
         return exchanges

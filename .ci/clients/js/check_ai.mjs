@@ -2,7 +2,20 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embedMany, generateObject, generateText, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { FINE, HELLO, MODEL, SERVER, THOUGHT, encoder, equal, ok, refused, run, slotIsFree } from "./checks.mjs";
+import {
+  FINE,
+  HELLO,
+  MODEL,
+  SERVER,
+  THOUGHT,
+  encoder,
+  equal,
+  ok,
+  refused,
+  run,
+  slotIsFree,
+  slotIsTaken,
+} from "./checks.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 const settings = { name: "hearth", baseURL: `${SERVER}/v1`, includeUsage: true };
@@ -11,7 +24,11 @@ const structured = createOpenAICompatible({ ...settings, supportsStructuredOutpu
 const hi = { model: provider(MODEL), prompt: "hi", maxRetries: 0 };
 const city = z.object({ city: z.string() });
 const tools = {
-  get_weather: tool({ description: "The weather", inputSchema: city, execute: async (given) => `sunny in ${given.city}` }),
+  get_weather: tool({
+    description: "The weather",
+    inputSchema: city,
+    execute: async (given) => `sunny in ${given.city}`,
+  }),
 };
 
 await run({
@@ -36,8 +53,15 @@ await run({
     }
   },
   async c150_tool_required() {
-    const { toolCalls } = await generateText({ ...hi, tools: { get_weather: tool({ inputSchema: city }) }, toolChoice: "required" });
-    equal(toolCalls.map((call) => [call.toolName, call.input]), [["get_weather", { city: "Oslo" }]]);
+    const { toolCalls } = await generateText({
+      ...hi,
+      tools: { get_weather: tool({ inputSchema: city }) },
+      toolChoice: "required",
+    });
+    equal(
+      toolCalls.map((call) => [call.toolName, call.input]),
+      [["get_weather", { city: "Oslo" }]],
+    );
   },
   async c151_generate_object() {
     for (const model of [provider(MODEL), structured(MODEL)]) {
@@ -55,18 +79,31 @@ await run({
     ok(kinds.includes("reasoning-delta"), kinds.join());
   },
   async c155_embed_many() {
-    const { embeddings } = await embedMany({ model: provider.embeddingModel(encoder()), values: ["red", "green"] });
+    const { embeddings } = await embedMany({
+      model: provider.embeddingModel(encoder()),
+      values: ["red", "green"],
+    });
     equal([embeddings.length, embeddings[0].length > 0], [2, true]);
   },
   async c158_unknown_model() {
-    const error = await refused(() => generateText({ ...hi, model: provider("no-such-model") }), "no-such-model");
+    const error = await refused(
+      () => generateText({ ...hi, model: provider("no-such-model") }),
+      "no-such-model",
+    );
     equal(error.statusCode, 404);
   },
   async c159_abort_frees_the_slot() {
     const control = new AbortController();
-    const result = streamText({ ...hi, prompt: "something endless", abortSignal: control.signal, onError() {} });
+    const result = streamText({
+      ...hi,
+      prompt: "something endless",
+      abortSignal: control.signal,
+      onError() {},
+    });
     for await (const part of result.fullStream) {
-      if (part.type === "text-delta") control.abort();
+      if (part.type !== "text-delta" || control.signal.aborted) continue;
+      await slotIsTaken();
+      control.abort();
     }
     await slotIsFree();
     equal((await generateText(hi)).text, HELLO);

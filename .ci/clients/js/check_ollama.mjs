@@ -2,12 +2,29 @@
 import { Ollama } from "ollama";
 import { z } from "zod";
 import {
-  CITY, ENDLESS, FINE, HELLO, HI, MODEL, SERVER, THOUGHT, encoder, equal, ok, refused, run, slotIsFree,
+  CITY,
+  CONTEXT,
+  ENDLESS,
+  FINE,
+  HELLO,
+  HI,
+  MODEL,
+  SERVER,
+  THOUGHT,
+  encoder,
+  equal,
+  ok,
+  refused,
+  run,
+  slotIsFree,
+  slotIsTaken,
 } from "./checks.mjs";
 
 const client = new Ollama({ host: SERVER });
 const hi = { model: MODEL, messages: HI };
-const tools = [{ type: "function", function: { name: "get_weather", description: "The weather", parameters: CITY } }];
+const tools = [
+  { type: "function", function: { name: "get_weather", description: "The weather", parameters: CITY } },
+];
 
 async function last(stream) {
   let text = "";
@@ -27,7 +44,11 @@ await run({
     equal(await last(await client.chat(stopped)), ["Hello", true, "stop"]);
     const limited = { model: MODEL, messages: ENDLESS, stream: true, options: { num_predict: 3 } };
     equal((await last(await client.chat(limited))).slice(1), [true, "length"]);
-    equal(await last(await client.generate({ model: MODEL, prompt: "hi", stream: true })), [HELLO, true, "stop"]);
+    equal(await last(await client.generate({ model: MODEL, prompt: "hi", stream: true })), [
+      HELLO,
+      true,
+      "stop",
+    ]);
   },
   async c105_names() {
     await client.copy({ source: MODEL, destination: "from-js" });
@@ -61,7 +82,7 @@ await run({
     ok(models.some((model) => model.name.split(":")[0] === MODEL));
     const shown = await client.show({ model: MODEL });
     equal([...shown.capabilities].sort(), ["completion", "thinking", "tools"]);
-    ok(shown.model_info["llama.context_length"] === 4096);
+    ok(shown.model_info["llama.context_length"] === CONTEXT);
   },
   async c102_unknown_model() {
     const error = await refused(() => client.chat({ ...hi, model: "no-such-model" }), "no-such-model");
@@ -69,16 +90,28 @@ await run({
   },
   async c107_abort_frees_the_slot() {
     const stream = await client.chat({ model: MODEL, messages: ENDLESS, stream: true });
+    let taken = false;
     await refused(async () => {
-      for await (const _ of stream) stream.abort();
+      for await (const _ of stream) {
+        if (taken) continue;
+        await slotIsTaken();
+        taken = true;
+        stream.abort();
+      }
     }, "abort");
     await slotIsFree();
     equal((await client.chat(hi)).message.content, HELLO);
   },
   async c108_leaving_the_loop() {
-    for await (const _ of await client.chat({ model: MODEL, messages: ENDLESS, stream: true })) break;
+    for await (const _ of await client.chat({
+      model: MODEL,
+      messages: ENDLESS,
+      stream: true,
+      options: { num_predict: 2000 },
+    }))
+      break;
     equal((await client.chat(hi)).message.content, HELLO);
-    // This package reads on; the answer ends by itself where the context is full.
+    // This package reads on; the answer ends at its limit.
     await slotIsFree(60_000);
   },
 });

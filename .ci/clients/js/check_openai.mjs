@@ -3,7 +3,20 @@ import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import {
-  CITY, ENDLESS, FINE, HELLO, HI, MODEL, SERVER, encoder, equal, ok, refused, run, slotIsFree,
+  CITY,
+  ENDLESS,
+  FINE,
+  HELLO,
+  HI,
+  MODEL,
+  SERVER,
+  encoder,
+  equal,
+  ok,
+  refused,
+  run,
+  slotIsFree,
+  slotIsTaken,
 } from "./checks.mjs";
 
 const client = new OpenAI({ baseURL: `${SERVER}/v1`, apiKey: "any", maxRetries: 0, timeout: 60_000 });
@@ -15,7 +28,10 @@ function weather(asked) {
     asked.push(given.city);
     return `sunny in ${given.city}`;
   };
-  return { type: "function", function: { name: "get_weather", parameters: CITY, parse: JSON.parse, function: get_weather } };
+  return {
+    type: "function",
+    function: { name: "get_weather", parameters: CITY, parse: JSON.parse, function: get_weather },
+  };
 }
 
 await run({
@@ -71,16 +87,21 @@ await run({
   async c058_abort_frees_the_slot() {
     const stream = await chat.create({ model: MODEL, messages: ENDLESS, stream: true });
     for await (const _ of stream) {
+      await slotIsTaken();
       stream.controller.abort();
       break;
     }
     await slotIsFree();
-    for await (const _ of await chat.create({ model: MODEL, messages: ENDLESS, stream: true })) break;
+    for await (const _ of await chat.create({ model: MODEL, messages: ENDLESS, stream: true })) {
+      await slotIsTaken();
+      break;
+    }
     await slotIsFree();
     equal((await chat.create(hi)).choices[0].message.content, HELLO);
   },
   async c059_preflight() {
-    const names = "authorization,content-type,dangerously-allow-browser,x-stainless-lang,x-stainless-retry-count";
+    const names =
+      "authorization,content-type,dangerously-allow-browser,x-stainless-lang,x-stainless-retry-count";
     const headers = {
       Origin: "http://localhost:3000",
       "Access-Control-Request-Method": "POST",
@@ -90,7 +111,10 @@ await run({
     ok(answer.ok, `status ${answer.status}`);
     equal(answer.headers.get("access-control-allow-origin"), "http://localhost:3000");
     const allowed = (answer.headers.get("access-control-allow-headers") ?? "").toLowerCase().split(/,\s*/);
-    equal(names.split(",").filter((name) => !allowed.includes(name)), []);
+    equal(
+      names.split(",").filter((name) => !allowed.includes(name)),
+      [],
+    );
   },
   async c042_length() {
     const answer = await chat.create({ model: MODEL, messages: ENDLESS, max_tokens: 5 });

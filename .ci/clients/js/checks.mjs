@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 export const SERVER = process.env.HEARTH_URL;
 export const ENCODER = process.env.HEARTH_ENCODER ?? "";
 export const MODEL = "scripted";
+export const CONTEXT = 16384;
 export const HELLO = "Hello there!";
 export const FINE = "The weather is fine.";
 export const THOUGHT = "I should greet.";
@@ -33,21 +34,33 @@ export async function refused(work, ...words) {
   try {
     answer = await work();
   } catch (error) {
-    for (const word of words) ok(String(error).toLowerCase().includes(word), `expected '${word}' in ${error}`);
+    for (const word of words)
+      ok(String(error).toLowerCase().includes(word), `expected '${word}' in ${error}`);
     return error;
   }
   throw new assert.AssertionError({ message: `expected an error, found ${JSON.stringify(answer)}` });
 }
 
-/** Waits until nothing runs, this request aside. */
+/** Requests under way, this one aside. */
+async function running() {
+  const text = await (await fetch(`${SERVER}/metrics`)).text();
+  const found = text.match(/^hearth_requests_in_flight (\d+)/m);
+  ok(found, `expected hearth_requests_in_flight in /metrics, found ${text.slice(0, 300)}`);
+  return Number(found[1]) - 1;
+}
+
+/** An answer is under way; without this, that the slot is free later would say nothing. */
+export async function slotIsTaken() {
+  equal(await running(), 1);
+}
+
+/** Waits until nothing runs. */
 export async function slotIsFree(milliseconds = 1500) {
   const end = Date.now() + milliseconds;
   for (;;) {
-    const text = await (await fetch(`${SERVER}/metrics`)).text();
-    const found = text.match(/^hearth_requests_in_flight (\d+)/m);
-    ok(found, `expected hearth_requests_in_flight in /metrics, found ${text.slice(0, 300)}`);
-    if (Number(found[1]) <= 1) return;
-    ok(Date.now() < end, `expected the slot to be free, found ${found[1] - 1} requests running`);
+    const left = await running();
+    if (left <= 0) return;
+    ok(Date.now() < end, `expected the slot to be free, found ${left} requests running`);
     await new Promise((done) => setTimeout(done, 20));
   }
 }

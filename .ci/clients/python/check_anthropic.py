@@ -5,16 +5,35 @@ import json
 import anthropic
 import pydantic
 
-from checks import FINE, HELLO, MODEL, SERVER, THOUGHT, WEATHER, contains, equal, http, main, refused, slot_is_free
+from checks import (
+    FINE,
+    HELLO,
+    MODEL,
+    SERVER,
+    THOUGHT,
+    WEATHER,
+    contains,
+    equal,
+    http,
+    main,
+    refused,
+    slot_is_free,
+    slot_is_taken,
+)
 
 sent = []
-record = anthropic.DefaultHttpxClient(event_hooks={"request": [lambda request: sent.append(json.loads(request.read()))]})
+record = anthropic.DefaultHttpxClient(
+    event_hooks={"request": [lambda request: sent.append(json.loads(request.read()))]}
+)
 client = anthropic.Anthropic(base_url=SERVER, api_key="any", max_retries=0, timeout=60, http_client=record)
 create = client.messages.create
 HI = [{"role": "user", "content": "hi"}]
 ENDLESS = [{"role": "user", "content": "something endless"}]
-TOOL = {"name": "get_weather", "description": "The weather of a city",
-        "input_schema": WEATHER["function"]["parameters"]}
+TOOL = {
+    "name": "get_weather",
+    "description": "The weather of a city",
+    "input_schema": WEATHER["function"]["parameters"],
+}
 OTHER = {"name": "other", "input_schema": {"type": "object", "properties": {}}}
 ASKED = {"model": MODEL, "max_tokens": 64, "messages": HI}
 
@@ -65,17 +84,30 @@ def c063_stream():
 def c064_tool_use():
     answer = create(**ASKED, tools=[TOOL])
     call = answer.content[-1]
-    equal((answer.stop_reason, call.type, call.name, call.input), ("tool_use", "tool_use", "get_weather", {"city": "Oslo"}))
+    equal(
+        (answer.stop_reason, call.type, call.name, call.input),
+        ("tool_use", "tool_use", "get_weather", {"city": "Oslo"}),
+    )
     with client.messages.stream(**ASKED, tools=[TOOL]) as stream:
-        parts = "".join(event.delta.partial_json for event in stream
-                        if event.type == "content_block_delta" and event.delta.type == "input_json_delta")
+        parts = "".join(
+            event.delta.partial_json
+            for event in stream
+            if event.type == "content_block_delta" and event.delta.type == "input_json_delta"
+        )
         final = stream.get_final_message()
-    equal((json.loads(parts), final.content[-1].input, final.stop_reason), ({"city": "Oslo"}, {"city": "Oslo"}, "tool_use"))
+    equal(
+        (json.loads(parts), final.content[-1].input, final.stop_reason),
+        ({"city": "Oslo"}, {"city": "Oslo"}, "tool_use"),
+    )
 
 
 def c065_tool_choice():
-    for choice, name in [({"type": "any"}, "get_weather"), ({"type": "tool", "name": "other"}, "other"),
-                         ({"type": "any", "disable_parallel_tool_use": True}, "get_weather"), ({"type": "none"}, None)]:
+    for choice, name in [
+        ({"type": "any"}, "get_weather"),
+        ({"type": "tool", "name": "other"}, "other"),
+        ({"type": "any", "disable_parallel_tool_use": True}, "get_weather"),
+        ({"type": "none"}, None),
+    ]:
         answer = create(**ASKED, tools=[TOOL, OTHER], tool_choice=choice)
         calls = [block.name for block in answer.content if block.type == "tool_use"]
         equal((choice, calls), (choice, [name] if name else []))
@@ -83,10 +115,18 @@ def c065_tool_choice():
 
 def c066_tool_result():
     call = create(**ASKED, tools=[TOOL]).content[-1]
-    results = [{"content": "sunny"}, {"content": [{"type": "text", "text": "sunny"}]}, {"content": "no", "is_error": True}, {}]
+    results = [
+        {"content": "sunny"},
+        {"content": [{"type": "text", "text": "sunny"}]},
+        {"content": "no", "is_error": True},
+        {},
+    ]
     for result in results:
-        messages = [*HI, {"role": "assistant", "content": [call.model_dump()]},
-                    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, **result}]}]
+        messages = [
+            *HI,
+            {"role": "assistant", "content": [call.model_dump()]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, **result}]},
+        ]
         answer = create(**{**ASKED, "messages": messages}, tools=[TOOL])
         equal((result, text(answer), answer.stop_reason), (result, FINE, "end_turn"))
 
@@ -98,8 +138,10 @@ def c067_parse():
 def c068_thread_is_refused_by_name():
     status, _, body = http("/v1/messages", {**ASKED, "thread": {"type": "create"}})
     error = json.loads(body)["error"]
-    equal((status, error["type"], error.get("details", {}).get("error_code")),
-          (400, "invalid_request_error", "thread_unsupported_request"))
+    equal(
+        (status, error["type"], error.get("details", {}).get("error_code")),
+        (400, "invalid_request_error", "thread_unsupported_request"),
+    )
 
 
 def c069_c070_tool_runner():
@@ -134,8 +176,11 @@ def c072_unknown_model():
 
 
 def c074_thinking():
-    for thinking, thought in [({"type": "adaptive"}, None), ({"type": "enabled", "budget_tokens": 1024}, THOUGHT),
-                              ({"type": "disabled"}, "")]:
+    for thinking, thought in [
+        ({"type": "adaptive"}, None),
+        ({"type": "enabled", "budget_tokens": 1024}, THOUGHT),
+        ({"type": "disabled"}, ""),
+    ]:
         answer = create(**{**ASKED, "max_tokens": 2048}, thinking=thinking)
         found = "".join(block.thinking for block in answer.content if block.type == "thinking")
         equal((thinking, text(answer)), (thinking, HELLO))
@@ -146,8 +191,11 @@ def c074_thinking():
 def c074_thinking_streams():
     asked = {**ASKED, "max_tokens": 2048, "thinking": {"type": "enabled", "budget_tokens": 1024}}
     with client.messages.stream(**asked) as stream:
-        thought = "".join(event.delta.thinking for event in stream
-                          if event.type == "content_block_delta" and event.delta.type == "thinking_delta")
+        thought = "".join(
+            event.delta.thinking
+            for event in stream
+            if event.type == "content_block_delta" and event.delta.type == "thinking_delta"
+        )
         equal((thought, text(stream.get_final_message())), (THOUGHT, HELLO))
 
 
@@ -155,8 +203,10 @@ def c075_system_among_messages():
     with_note = [*HI, {"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
     status, _, body = http("/v1/messages", {**ASKED, "messages": with_note})
     equal((status, json.loads(body).get("content")), (200, [{"type": "text", "text": HELLO}]))
-    counts = [json.loads(http("/v1/messages/count_tokens", {"model": MODEL, "messages": messages})[2])["input_tokens"]
-              for messages in (with_note, [with_note[0], with_note[2]])]
+    counts = [
+        json.loads(http("/v1/messages/count_tokens", {"model": MODEL, "messages": messages})[2])["input_tokens"]
+        for messages in (with_note, [with_note[0], with_note[2]])
+    ]
     assert counts[0] >= counts[1] + len("be brief"), f"expected the system's words in the prompt, found counts {counts}"
 
 
@@ -165,15 +215,21 @@ def c076_unknown_betas():
 
 
 def c077_fields_without_effect():
-    more = {"context_management": {"edits": []}, "metadata": {"user_id": "me"}, "output_config": {"effort": "high"},
-            "service_tier": "auto"}
+    more = {
+        "context_management": {"edits": []},
+        "metadata": {"user_id": "me"},
+        "output_config": {"effort": "high"},
+        "service_tier": "auto",
+    }
     equal(text(create(**ASKED, extra_body=more)), HELLO)
 
 
 def c078_types_of_tools():
     answer = create(**ASKED, tools=[{"type": "custom", **TOOL}])
     equal(answer.content[-1].name, "get_weather")
-    status, _, body = http("/v1/messages", {**ASKED, "tools": [TOOL, {"type": "web_search_20250305", "name": "web_search"}]})
+    status, _, body = http(
+        "/v1/messages", {**ASKED, "tools": [TOOL, {"type": "web_search_20250305", "name": "web_search"}]}
+    )
     if status == 200:
         equal([block.get("name") for block in json.loads(body)["content"]], ["get_weather"])
     else:
@@ -197,6 +253,7 @@ def c013_malformed():
 def c020_close_frees_the_slot():
     with client.messages.stream(model=MODEL, max_tokens=4000, messages=ENDLESS) as stream:
         next(iter(stream.text_stream))
+        slot_is_taken()
     slot_is_free()
     c060_create()
 

@@ -7,7 +7,7 @@ import http.client
 import json
 import urllib.parse
 
-from checks import HELLO, MODEL, SERVER, contains, equal, http as ask, main, slot_is_free
+from checks import HELLO, MODEL, SERVER, contains, equal, http as ask, main, slot_is_free, slot_is_taken
 
 ADDRESS = urllib.parse.urlsplit(SERVER).netloc
 HI = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
@@ -95,6 +95,7 @@ def c011_c012_root():
     equal(bare("/", method="HEAD")[0], 200)
     status, _, body = bare("/")
     equal((status, b"running" in body), (200, True))
+    slot_is_taken()
     stream.close()
     connection.close()
     slot_is_free()
@@ -112,8 +113,13 @@ def c013_malformed_json():
 def c014_chunked_body():
     connection = http.client.HTTPConnection(ADDRESS, timeout=60)
     data = json.dumps(HI).encode()
-    connection.request("POST", "/v1/chat/completions", iter([data[:9], data[9:]]), encode_chunked=True,
-                       headers={"Transfer-Encoding": "chunked"})
+    connection.request(
+        "POST",
+        "/v1/chat/completions",
+        iter([data[:9], data[9:]]),
+        encode_chunked=True,
+        headers={"Transfer-Encoding": "chunked"},
+    )
     answer = connection.getresponse()
     greets("chunked", (answer.status, answer.headers, answer.read()))
 
@@ -136,6 +142,7 @@ def c019_frames_are_flushed():
     first = json.loads(stream.readline())
     # The answer is not over: what came was not kept back until then.
     equal((first["done"], first["message"]["role"]), (False, "assistant"))
+    slot_is_taken()
     stream.close()
     connection.close()
     slot_is_free()
@@ -143,7 +150,7 @@ def c019_frames_are_flushed():
 
 def c022_an_answer_nobody_reads():
     connection = http.client.HTTPConnection(ADDRESS, timeout=60)
-    stream = send(connection, "/api/chat", ENDLESS)
+    stream = send(connection, "/api/chat", {**ENDLESS, "options": {"num_predict": 2000}})
     stream.readline()
     greets("beside", bare("/v1/chat/completions", HI))
     lines = stream.read().splitlines()
@@ -186,22 +193,42 @@ def c160_codex_warm_up():
 
 
 def c163_unknown_tools():
-    tools = [{"type": "namespace", "name": "n", "tools": []}, {"type": "web_search"},
-             {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {
-                 "city": {"type": "string"}}, "required": ["city"]}}]
-    messages = [{"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "be brief"}]},
-                {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
-    asked = {"model": MODEL, "input": messages, "tools": tools, "store": False, "parallel_tool_calls": True,
-             "include": ["reasoning.encrypted_content"], "prompt_cache_key": "a", "client_metadata": {"a": "b"}}
+    tools = [
+        {"type": "namespace", "name": "n", "tools": []},
+        {"type": "web_search"},
+        {
+            "type": "function",
+            "name": "get_weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    ]
+    messages = [
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "be brief"}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+    ]
+    asked = {
+        "model": MODEL,
+        "input": messages,
+        "tools": tools,
+        "store": False,
+        "parallel_tool_calls": True,
+        "include": ["reasoning.encrypted_content"],
+        "prompt_cache_key": "a",
+        "client_metadata": {"a": "b"},
+    }
     status, _, body = ask("/v1/responses", asked)
-    equal((status, [item["name"] for item in json.loads(body)["output"] if item["type"] == "function_call"]),
-          (200, ["get_weather"]))
+    equal(
+        (status, [item["name"] for item in json.loads(body)["output"] if item["type"] == "function_call"]),
+        (200, ["get_weather"]),
+    )
 
 
 def c169_vs_code():
     version = json.loads(ask("/api/version")[2])["version"]
     assert [int(part) for part in version.split(".")] >= [0, 13, 4], version
-    for model in json.loads(ask("/api/tags")[2])["models"]:
+    models = json.loads(ask("/api/tags")[2])["models"]
+    contains([model["name"] for model in models], MODEL + ":latest")
+    for model in models:
         shown = json.loads(ask("/api/show", {"model": model["name"]})[2])
         info = shown["model_info"]
         equal((model["name"], isinstance(shown["capabilities"], list)), (model["name"], True))
@@ -219,20 +246,32 @@ def c171_strict_reader():
         found = (type(frame["model"]), type(frame["message"]["content"]), frame["message"]["role"], type(frame["done"]))
         equal(found, (str, str, "assistant", bool))
         datetime.datetime.fromisoformat(frame["created_at"].replace("Z", "+00:00")[:26])
-    for name in ("done_reason", "total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration",
-                 "eval_count", "eval_duration"):
+    for name in (
+        "done_reason",
+        "total_duration",
+        "load_duration",
+        "prompt_eval_count",
+        "prompt_eval_duration",
+        "eval_count",
+        "eval_duration",
+    ):
         assert name in frame, (name, frame)
 
 
 def c172_expires_at():
     ask("/api/generate", {"model": MODEL, "keep_alive": "5m"})
-    for model in json.loads(ask("/api/ps")[2])["models"]:
+    loaded = json.loads(ask("/api/ps")[2])["models"]
+    assert loaded, "expected a loaded model"
+    for model in loaded:
         # Python 3.11 reads nanoseconds; older ones have to be spared them.
         assert datetime.datetime.fromisoformat(model["expires_at"]).tzinfo, model
 
 
-PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Private-Network": "true",
-             "Access-Control-Request-Headers": "authorization,dangerously-allow-browser"}
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Private-Network": "true",
+    "Access-Control-Request-Headers": "authorization,dangerously-allow-browser",
+}
 
 
 def c175_preflights():

@@ -6,7 +6,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
 
-from checks import FINE, HELLO, MODEL, SERVER, THOUGHT, encoder, equal, main, refused, slot_is_free
+from checks import FINE, HELLO, MODEL, SERVER, THOUGHT, encoder, equal, main, refused, slot_is_free, slot_is_taken
 
 chat = ChatOllama(model=MODEL, base_url=SERVER)
 
@@ -75,6 +75,7 @@ def c102_unknown_model():
 def c020_close_frees_the_slot():
     frames = chat.stream("something endless")
     next(frames)
+    slot_is_taken()
     frames.close()
     slot_is_free()
     equal(chat.invoke("hi").content, HELLO)

@@ -6,7 +6,20 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
-from checks import FINE, HELLO, MODEL, SERVER, contains, encoder, equal, http, main, refused, slot_is_free
+from checks import (
+    FINE,
+    HELLO,
+    MODEL,
+    SERVER,
+    contains,
+    encoder,
+    equal,
+    http,
+    main,
+    refused,
+    slot_is_free,
+    slot_is_taken,
+)
 
 SETTINGS = {"model": MODEL, "base_url": SERVER + "/v1", "api_key": "any", "max_retries": 0, "timeout": 60}
 chat = ChatOpenAI(**SETTINGS)
@@ -86,6 +99,7 @@ def c043_unknown_model():
 def c020_close_frees_the_slot():
     chunks = chat.stream("something endless")
     next(chunks)
+    slot_is_taken()
     chunks.close()
     slot_is_free()
     equal(chat.invoke("hi").content, HELLO)

@@ -4,16 +4,40 @@ import json
 
 import litellm
 
-from checks import FINE, HELLO, MODEL, SERVER, WEATHER, contains, encoder, equal, http, main, refused, slot_is_free
+from checks import (
+    CONTEXT,
+    FINE,
+    HELLO,
+    MODEL,
+    SERVER,
+    WEATHER,
+    contains,
+    encoder,
+    equal,
+    http,
+    main,
+    refused,
+    slot_is_free,
+    slot_is_taken,
+)
 
 litellm.suppress_debug_info = True
 HI = [{"role": "user", "content": "hi"}]
 ENDLESS = [{"role": "user", "content": "something endless"}]
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "weather", "strict": True,
-                                                 "schema": WEATHER["function"]["parameters"]}}
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {"name": "weather", "strict": True, "schema": WEATHER["function"]["parameters"]},
+}
 # By prefix, the base address that its users write.
-BASES = {"ollama_chat": SERVER, "ollama": SERVER, "openai": SERVER + "/v1", "hosted_vllm": SERVER + "/v1",
-         "lm_studio": SERVER + "/v1", "llamafile": SERVER + "/v1", "anthropic": SERVER}
+BASES = {
+    "ollama_chat": SERVER,
+    "ollama": SERVER,
+    "openai": SERVER + "/v1",
+    "hosted_vllm": SERVER + "/v1",
+    "lm_studio": SERVER + "/v1",
+    "llamafile": SERVER + "/v1",
+    "anthropic": SERVER,
+}
 
 
 def complete(prefix, messages=HI, model=MODEL, **more):
@@ -39,14 +63,16 @@ def c128_model_info():
     status, _, body = http("/api/show", {"name": MODEL})
     equal((status, "tools" in json.loads(body)["template"]), (200, True))
     info = litellm.get_model_info(f"ollama_chat/{MODEL}", api_base=SERVER)
-    equal((info["max_tokens"], info["supports_function_calling"]), (4096, True))
+    equal((info["max_tokens"], info["supports_function_calling"]), (CONTEXT, True))
 
 
 def c129_tool_loop():
     for prefix in ("ollama_chat", "openai", "hosted_vllm", "anthropic"):
         message = complete(prefix, tools=[WEATHER]).choices[0].message
         call = message.tool_calls[0]
-        equal((prefix, call.function.name, json.loads(call.function.arguments)), (prefix, "get_weather", {"city": "Oslo"}))
+        equal(
+            (prefix, call.function.name, json.loads(call.function.arguments)), (prefix, "get_weather", {"city": "Oslo"})
+        )
         result = {"role": "tool", "tool_call_id": call.id, "name": "get_weather", "content": "sunny"}
         second = complete(prefix, [*HI, message.model_dump(), result], tools=[WEATHER])
         equal((prefix, second.choices[0].message.content), (prefix, FINE))
@@ -104,6 +130,7 @@ def c102_unknown_model():
 def c020_close_frees_the_slot():
     chunks = complete("openai", ENDLESS, stream=True)
     next(iter(chunks))
+    slot_is_taken()
     chunks.completion_stream.close()
     slot_is_free()
     equal(complete("openai").choices[0].message.content, HELLO)

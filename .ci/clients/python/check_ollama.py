@@ -9,14 +9,32 @@ import tempfile
 import ollama
 
 from checks import (
-    FINE, HELLO, MODEL, PLAIN, SERVER, THOUGHT, WEATHER, contains, encoder, equal, http, main, refused, slot_is_free,
+    CONTEXT,
+    FINE,
+    HELLO,
+    MODEL,
+    PLAIN,
+    SERVER,
+    THOUGHT,
+    WEATHER,
+    contains,
+    encoder,
+    equal,
+    http,
+    main,
+    refused,
+    slot_is_free,
+    slot_is_taken,
 )
 
 client = ollama.Client(host=SERVER, timeout=60)
 HI = [{"role": "user", "content": "hi"}]
 ENDLESS = [{"role": "user", "content": "something endless"}]
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "warm": {"type": "boolean"}},
-          "required": ["city", "warm"]}
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "warm": {"type": "boolean"}},
+    "required": ["city", "warm"],
+}
 
 
 def get_weather(city: str) -> str:
@@ -34,7 +52,10 @@ def names():
 
 def c080_chat():
     answer = client.chat(MODEL, HI)
-    equal((answer.message.content, answer.message.role, answer.done, answer.done_reason), (HELLO, "assistant", True, "stop"))
+    equal(
+        (answer.message.content, answer.message.role, answer.done, answer.done_reason),
+        (HELLO, "assistant", True, "stop"),
+    )
     assert answer.prompt_eval_count > 0 and answer.eval_count > 0 and answer.total_duration > 0
     assert client.chat(PLAIN, HI, options={"num_predict": 6}).message.content
 
@@ -157,7 +178,7 @@ def c095_list():
 
 def c097_show():
     shown = client.show(MODEL)
-    equal((shown.modelinfo["general.architecture"], shown.modelinfo["llama.context_length"]), ("llama", 4096))
+    equal((shown.modelinfo["general.architecture"], shown.modelinfo["llama.context_length"]), ("llama", CONTEXT))
     equal(sorted(shown.capabilities), ["completion", "thinking", "tools"])
     contains(shown.template, "tools")
     equal(shown.details.family, "llama")
@@ -206,16 +227,25 @@ def c101_create():
 
 
 def c102_unknown_model():
-    for call in (lambda: client.chat("no-such-model", HI), lambda: client.generate("no-such-model", "hi"),
-                 lambda: client.show("no-such-model"), lambda: client.embed("no-such-model", "hi"),
-                 lambda: list(client.chat("no-such-model", HI, stream=True))):
+    for call in (
+        lambda: client.chat("no-such-model", HI),
+        lambda: client.generate("no-such-model", "hi"),
+        lambda: client.show("no-such-model"),
+        lambda: client.embed("no-such-model", "hi"),
+        lambda: list(client.chat("no-such-model", HI, stream=True)),
+    ):
         with refused(ollama.ResponseError, "no-such-model", status=404):
             call()
 
 
 def c103_errors_are_text():
-    for path, body in [("/api/chat", {"model": MODEL, "messages": 5}), ("/api/chat", b"{"), ("/api/none", {}),
-                       ("/api/show", {}), ("/api/generate", {"model": "no-such-model", "prompt": "a"})]:
+    for path, body in [
+        ("/api/chat", {"model": MODEL, "messages": 5}),
+        ("/api/chat", b"{"),
+        ("/api/none", {}),
+        ("/api/show", {}),
+        ("/api/generate", {"model": "no-such-model", "prompt": "a"}),
+    ]:
         status, _, text = http(path, body)
         assert status >= 400 and isinstance(json.loads(text)["error"], str), (path, body, status, text)
 
@@ -223,6 +253,7 @@ def c103_errors_are_text():
 def c020_close_frees_the_slot():
     frames = client.chat(MODEL, ENDLESS, stream=True)
     next(frames)
+    slot_is_taken()
     frames.close()
     slot_is_free()
     c080_chat()

@@ -7,7 +7,22 @@ import openai
 import pydantic
 
 from checks import (
-    ENCODER, FINE, HELLO, MODEL, PLAIN, SERVER, THOUGHT, WEATHER, contains, encoder, equal, main, refused, slot_is_free,
+    CONTEXT,
+    ENCODER,
+    FINE,
+    HELLO,
+    MODEL,
+    PLAIN,
+    SERVER,
+    THOUGHT,
+    WEATHER,
+    contains,
+    encoder,
+    equal,
+    main,
+    refused,
+    slot_is_free,
+    slot_is_taken,
 )
 
 client = openai.OpenAI(base_url=SERVER + "/v1", api_key="any", max_retries=0, timeout=60)
@@ -101,7 +116,9 @@ def c033_stream_parsed():
 
 
 def c034_stream_tool():
-    with chat.stream(model=MODEL, messages=HI, tools=[openai.pydantic_function_tool(Weather, name="get_weather")]) as it:
+    with chat.stream(
+        model=MODEL, messages=HI, tools=[openai.pydantic_function_tool(Weather, name="get_weather")]
+    ) as it:
         done = [event for event in it if event.type == "tool_calls.function.arguments.done"]
     equal([(event.name, event.parsed_arguments) for event in done], [("get_weather", Weather(city="Oslo"))])
 
@@ -138,8 +155,9 @@ def c037_tool_loop():
 def c056_streamed_calls():
     chunks = list(chat.create(model=MODEL, messages=HI, tools=[WEATHER], stream=True))
     calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
-    equal((calls[0].index, calls[0].type, calls[0].function.name, bool(calls[0].id)),
-          (0, "function", "get_weather", True))
+    equal(
+        (calls[0].index, calls[0].type, calls[0].function.name, bool(calls[0].id)), (0, "function", "get_weather", True)
+    )
     equal(json.loads("".join(call.function.arguments or "" for call in calls)), {"city": "Oslo"})
     equal(chunks[-1].choices[0].finish_reason, "tool_calls")
     equal("".join(chunk.choices[0].delta.content or "" for chunk in chunks), "")
@@ -203,7 +221,7 @@ def c043_unknown_model():
 
 def c044_too_long():
     try:
-        chat.create(model=MODEL, messages=[{"role": "user", "content": "x" * 5000}])
+        chat.create(model=MODEL, messages=[{"role": "user", "content": "x" * (CONTEXT + 100)}])
     except openai.BadRequestError as error:
         equal(error.code, "context_length_exceeded")
     else:
@@ -227,7 +245,9 @@ def c048_choices():
 
 
 def c049_seed():
-    once = lambda: chat.create(model=PLAIN, messages=HI, temperature=0, seed=7, max_tokens=12).choices[0].message.content
+    once = lambda: (
+        chat.create(model=PLAIN, messages=HI, temperature=0, seed=7, max_tokens=12).choices[0].message.content
+    )
     equal(once(), once())
 
 
@@ -251,6 +271,7 @@ def c164_developer():
 def c020_close_frees_the_slot():
     stream = chat.create(model=MODEL, messages=ENDLESS, stream=True)
     next(iter(stream))
+    slot_is_taken()
     stream.close()
     slot_is_free()
     c028_create_returns_text()

@@ -13,6 +13,7 @@ import urllib.request
 
 SERVER = os.environ["HEARTH_URL"]
 MODEL = "scripted"
+CONTEXT = 16384
 # A model that cannot think, call tools, or be foreseen.
 PLAIN = "bard"
 # A model that makes vectors; empty where there is none.
@@ -93,6 +94,11 @@ def running():
     return int(found.group(1)) - 1
 
 
+def slot_is_taken():
+    """An answer is under way; without this, that the slot is free later would say nothing."""
+    equal(running(), 1)
+
+
 def slot_is_free(seconds=1.5):
     """Nothing runs soon after a client went away. An endless answer fills the context only later than that."""
     end = time.monotonic() + seconds
@@ -128,7 +134,10 @@ def main():
 def describe(error):
     """What went wrong, and the line of the check."""
     here = os.path.dirname(os.path.abspath(__file__))
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if os.path.dirname(frame.filename) == here and frame.filename != os.path.abspath(__file__)]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if os.path.dirname(frame.filename) == here and frame.filename != os.path.abspath(__file__)
+    ]
     where = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno} `{frames[-1].line}`: " if frames else ""
     return f"{where}{type(error).__name__}: {str(error)[:1500]}"
