@@ -87,10 +87,7 @@ fn form(
         Format::Json => Grammar::Json,
         Format::Schema(schema) => Grammar::Schema(schema),
         Format::Regex(text) => Grammar::Regex(text),
-        Format::Gbnf(_) => {
-            let message = "grammars in GBNF are not read yet: send a JSON schema, a regular expression, or the grammar in Lark";
-            return Err(Failure::invalid("grammar", message));
-        }
+        Format::Gbnf(text) => Grammar::Gbnf(text),
         Format::Lark(text) => Grammar::Lark(text),
     };
     let matcher = model

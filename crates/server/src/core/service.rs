@@ -99,7 +99,8 @@ impl Service {
                 cached: 0,
                 tokens: 0,
                 reasoning: 0,
-                ids: Vec::new(),
+                ids: request.ids.then(|| ids.clone()).unwrap_or_default(),
+                keep_ids: request.ids,
                 model: model.clone(),
             };
             let job = Job {
@@ -240,7 +241,9 @@ struct Told {
     cached: usize,
     tokens: usize,
     reasoning: usize,
+    /// All tokens so far, where they were asked for.
     ids: Vec<u32>,
+    keep_ids: bool,
     /// The model stays as long as the loop knows of this.
     model: Lease,
 }
@@ -270,7 +273,9 @@ impl Told {
 
     fn token(&mut self, token: hearth_engine::Token) {
         self.tokens += 1;
-        self.ids.push(token.id);
+        if self.keep_ids {
+            self.ids.push(token.id);
+        }
         let tokenizer = self.model.engine().tokenizer();
         let bytes = |id: u32| tokenizer.token_bytes(id).to_vec();
         let seen = Token {

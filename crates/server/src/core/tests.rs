@@ -103,11 +103,18 @@ fn an_answer_comes_in_order_and_says_what_it_took() {
             ),
             (Finish::Length, 12, 0)
         );
-        assert_eq!(outcome.ids.len(), 12);
+        assert_eq!(outcome.ids, [], "nobody asked for them");
         let first = content(&events, 0);
         assert!(!first.is_empty());
         // Again: the same text, and the prompt is there already but for its last token.
-        let again = all(&service, request(text("ROMEO:"), 12)).await.unwrap();
+        let mut again = request(text("ROMEO:"), 12);
+        again.ids = true;
+        let again = all(&service, again).await.unwrap();
+        let ids = |event: &Event| match event {
+            Event::End { outcome, .. } => Some(outcome.ids.len()),
+            _ => None,
+        };
+        assert_eq!(again.iter().find_map(ids), Some(started.prompt_tokens + 12));
         assert_eq!(content(&again, 0), first);
         let Event::Started(started) = &again[0] else {
             panic!("{:?}", again[0]);
