@@ -1,4 +1,5 @@
 //! The server as a program: started, asked over sockets as its clients do, ended.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

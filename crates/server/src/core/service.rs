@@ -97,9 +97,8 @@ impl Service {
                 begun: Instant::now(),
                 asked,
                 cached: 0,
-                tokens: 0,
                 reasoning: 0,
-                ids: request.ids.then(|| ids.clone()).unwrap_or_default(),
+                ids: if request.ids { ids.clone() } else { Vec::new() },
                 keep_ids: request.ids,
                 model: model.clone(),
             };
@@ -239,7 +238,6 @@ struct Told {
     begun: Instant,
     asked: Instant,
     cached: usize,
-    tokens: usize,
     reasoning: usize,
     /// All tokens so far, where they were asked for.
     ids: Vec<u32>,
@@ -272,7 +270,6 @@ impl Told {
     }
 
     fn token(&mut self, token: hearth_engine::Token) {
-        self.tokens += 1;
         if self.keep_ids {
             self.ids.push(token.id);
         }
