@@ -33,7 +33,7 @@ struct Arguments {
 enum Command {
     /// Chat with a model, or let it answer one prompt; fetches a model that is not here yet
     Run(Box<commands::run::Arguments>),
-    /// Serve models to programs that speak Ollama's, OpenAI's, Anthropic's or llama-server's protocol
+    /// Serve chats to programs that speak Ollama's, OpenAI's or Anthropic's protocol
     Serve(Box<commands::serve::Arguments>),
     /// Fetch models from a registry or the Hugging Face hub
     Pull(commands::pull::Arguments),

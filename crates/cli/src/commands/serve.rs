@@ -24,7 +24,6 @@ use hearth_server::{
 Programs that know Ollama find it at once: same port, same routes. Others are given a base address:
   OpenAI         http://127.0.0.1:11434/v1
   Anthropic      http://127.0.0.1:11434
-  llama-server   http://127.0.0.1:11434
 
 Examples:
   hearth serve                               on 127.0.0.1:11434, for this machine
