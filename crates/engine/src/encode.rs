@@ -6,7 +6,6 @@ mod pair;
 pub use normalize::{Normalization, normalize};
 
 use hearth_model::{Classifier, Head, Pooling, Spec, Text, Workspace};
-use hearth_tokenizer::EncodeOptions;
 
 use crate::{Engine, Error, Result};
 use pair::Pair;
@@ -44,6 +43,16 @@ impl Capabilities {
     }
 }
 
+/// Scores of documents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ranked {
+    /// In the order of the documents: the classifier's first output as it is (larger is better), or a share between 0
+    /// and 1 where the model answers yes or no.
+    pub scores: Vec<f32>,
+    /// Tokens that were read: the query's once for each document.
+    pub tokens: usize,
+}
+
 impl Engine {
     /// What the model is for.
     pub fn capabilities(&self) -> Capabilities {
@@ -64,12 +73,11 @@ impl Engine {
         self.encode(&texts, pooling)
     }
 
-    /// How well each document answers the query, in the order of the documents: the classifier's first output as it
-    /// is (larger is better), or a share between 0 and 1 where the model answers yes or no.
+    /// How well each document answers the query.
     ///
     /// # Errors
     /// As [`Self::embed`]; the length is that of the query and a document together.
-    pub fn rerank(&self, query: &str, documents: &[&str]) -> Result<Vec<f32>> {
+    pub fn rerank(&self, query: &str, documents: &[&str]) -> Result<Ranked> {
         let classifier = self.classifier()?;
         let pairs: Vec<Pair> = documents
             .iter()
@@ -78,30 +86,23 @@ impl Engine {
         let texts: Vec<Text<'_>> = pairs.iter().map(Pair::text).collect();
         let scores = self.encode(&texts, Pooling::Rank)?;
         let first = |scores: Vec<f32>| scores.first().copied().unwrap_or(0.0);
-        Ok(scores.into_iter().map(first).collect())
+        Ok(Ranked {
+            scores: scores.into_iter().map(first).collect(),
+            tokens: texts.iter().map(|text| text.tokens.len()).sum(),
+        })
     }
 
-    /// The classes of a text and their scores as the model gives them, in the model's order. Classes without a name are
-    /// called `LABEL_` and their number.
+    /// The names of the classes whose scores [`Self::embed`] gives with [`Pooling::Rank`]. Those without one are called `LABEL_` and their number.
     ///
     /// # Errors
-    /// As [`Self::embed`].
-    pub fn classify(&self, text: &str) -> Result<Vec<(String, f32)>> {
-        let labels = &self.classifier()?.labels;
-        let options = EncodeOptions {
-            add_special: true,
-            parse_special: false,
-        };
-        let tokens = self.tokenizer().encode(text, options);
-        let scores = self.encode(&[Text::from(&tokens[..])], Pooling::Rank)?;
+    /// When the model is no classifier.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        let classifier = self.classifier()?;
         let label = |i: usize| {
-            labels
-                .get(i)
-                .cloned()
-                .unwrap_or_else(|| format!("LABEL_{i}"))
+            let named = classifier.labels.get(i).cloned();
+            named.unwrap_or_else(|| format!("LABEL_{i}"))
         };
-        let scores = scores.into_iter().flatten().enumerate();
-        Ok(scores.map(|(i, score)| (label(i), score)).collect())
+        Ok((0..classifier.outputs()).map(label).collect())
     }
 
     fn classifier(&self) -> Result<&Classifier> {

@@ -19,7 +19,7 @@ mod stops;
 
 pub use answer::{Alternatives, Finish, Guide, Limits, Terms, Token};
 pub use defaults::recommended;
-pub use encode::{Capabilities, Normalization, normalize};
+pub use encode::{Capabilities, Normalization, Ranked, normalize};
 pub use error::Error;
 pub use loaded::{Engine, Options};
 pub use memory::{available_memory, peak_memory, resident_memory};

@@ -114,10 +114,20 @@ impl Runner {
         Ok(())
     }
 
-    /// Has something computed between two steps, such as embeddings.
-    pub fn run(&self, task: impl FnOnce(&Engine) + Send + 'static) {
-        self.inbox.lock().tasks.push_back(Box::new(task));
+    /// Has something computed between two steps, such as embeddings. A long task is better given in parts: texts are
+    /// under way beside it.
+    ///
+    /// # Errors
+    /// When as many wait as may; the task is not run then.
+    pub fn run(&self, task: impl FnOnce(&Engine) + Send + 'static) -> Result<(), Full> {
+        let mut state = self.inbox.lock();
+        let waiting = state.tasks.len();
+        if state.stop || waiting >= self.config.queue {
+            return Err(Full { waiting });
+        }
+        state.tasks.push_back(Box::new(task));
         self.inbox.news.notify_all();
+        Ok(())
     }
 
     /// How the loop is doing.

@@ -471,11 +471,12 @@ fn the_thread_serves_many_at_once_and_refuses_past_its_bound() {
     let (done, asked) = (Arc::new(AtomicUsize::new(0)), 3);
     for _ in 0..asked {
         let done = Arc::clone(&done);
-        runner.run(move |engine| {
+        let task = move |engine: &Engine| {
             done.fetch_add(engine.context(), Ordering::Relaxed);
-        });
+        };
+        assert!(runner.run(task).is_ok());
     }
-    runner.run(|_| panic!("a fault in a task"));
+    assert!(runner.run(|_| panic!("a fault in a task")).is_ok());
     while texts.iter().any(|(_, told)| told.report().is_none()) {
         std::thread::yield_now();
     }

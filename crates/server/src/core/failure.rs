@@ -21,7 +21,7 @@ pub enum Failure {
     Unsupported {
         /// The model by its full name.
         model: String,
-        /// `generate`, `chat`, `tools`, `thinking`, `insert`, `embed`, `rerank`, `images`, `audio`.
+        /// `generate`, `chat`, `tools`, `thinking`, `insert`, `embed`, `rerank`, `classify`, `images`, `audio`.
         capability: &'static str,
     },
     /// It does not fit the context.

@@ -1,6 +1,7 @@
 //! Requests and answers as the engine knows them, and what runs them. Dialects translate to and from these types.
 
 mod embedding;
+mod encode;
 mod event;
 mod failure;
 mod guide;
@@ -9,7 +10,7 @@ pub mod prepare;
 pub mod request;
 mod service;
 
-pub use embedding::{Embedded, Embedding};
+pub use embedding::{Classified, Embedded, Embedding, Ranked, Ranking};
 pub use event::{Event, Finish, Outcome, Piece, Started, Timing, Token};
 pub use failure::Failure;
 pub use request::Request;

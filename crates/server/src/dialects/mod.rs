@@ -2,6 +2,7 @@
 //! to frames. A dialect is pure functions: it knows no HTTP, no engine and no clock.
 
 pub mod anthropic;
+pub mod classify;
 pub mod fields;
 pub mod frame;
 pub mod llama_server;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod anthropic;
+mod embeddings;
 mod llama_server;
 mod ollama;
 mod openai;
@@ -25,6 +26,7 @@ use crate::{
     core::{Failure, Service},
     dialects::Stamp,
     edge::{Account, Caller, serve::Peer},
+    library::BUILT_IN,
 };
 
 /// What all routes share.
@@ -39,6 +41,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(ollama::routes())
         .merge(openai::routes())
+        .merge(embeddings::routes())
         .merge(anthropic::routes())
         .merge(llama_server::routes())
         .with_state(app)
@@ -75,6 +78,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
             address: extensions.get::<Peer>().map(|peer| peer.0),
         })
     }
+}
+
+/// The name of a request that may leave it out: then the model that is loaded is meant, else the built-in one.
+fn model_name(app: &App, name: Option<String>) -> String {
+    let loaded = || {
+        let loaded = app.service.models().loaded();
+        loaded.first().map(|model| model.title().to_owned())
+    };
+    name.or_else(loaded).unwrap_or_else(|| BUILT_IN.to_owned())
 }
 
 /// A stamp of now, with an id that no other answer has.

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::core::Failure;
-use crate::core::request::{KeepAlive, Piece};
+use crate::core::request::{Load, Piece};
+use crate::core::{Embedded, Embedding, Failure};
 use crate::dialects::Fields;
 use crate::dialects::fields::{integer, wrong};
 
@@ -17,20 +17,12 @@ use super::options;
 pub const MOST_INPUTS: usize = 2048;
 
 /// What is to be embedded and how it is told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Embed {
-    /// The model, as the client wrote it.
-    pub model: String,
-    /// The inputs: texts, or ids of the model's own tokens.
-    pub inputs: Vec<Piece>,
-    /// Numbers of each vector; the rest is cut off and the length made 1 again. None keeps them all.
-    pub dimensions: Option<usize>,
+    /// The same for the engine.
+    pub embedding: Embedding,
     /// Little-endian f32 in base64 rather than a list of numbers.
     pub base64: bool,
-    /// Cut what is too long for the model, as the server says in `hearth.warnings`; else it is refused.
-    pub truncate: bool,
-    /// How long the model stays.
-    pub keep_alive: Option<KeepAlive>,
     /// Paths of fields that nobody read.
     pub ignored: Vec<String>,
 }
@@ -63,13 +55,20 @@ pub fn request(body: Map<String, Value>) -> Result<Embed, Failure> {
         .transpose()?;
     body.ignore(&["user", "options"]);
     let ignored = body.rest();
-    Ok(Embed {
-        model,
-        inputs,
-        dimensions,
-        base64,
-        truncate,
+    let load = Load {
         keep_alive,
+        ..Load::default()
+    };
+    Ok(Embed {
+        embedding: Embedding {
+            model,
+            inputs,
+            truncate,
+            dimensions,
+            load,
+            ..Embedding::default()
+        },
+        base64,
         ignored,
     })
 }
@@ -126,27 +125,20 @@ fn read_input(index: usize, value: Value, foreign: bool) -> Result<Piece, Failur
     }
 }
 
-/// What the vectors cost.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Embedded {
-    /// The model by its full name.
-    pub model: String,
-    /// A vector for each input, all of one length.
-    pub vectors: Vec<Vec<f32>>,
-    /// Tokens of all inputs.
-    pub tokens: usize,
-    /// What was cut or understood otherwise, in words.
-    pub warnings: Vec<String>,
-}
-
-/// The answer. `dimensions` cuts the vectors.
+/// The answer.
 ///
 /// # Errors
 /// More dimensions are asked for than there are.
 pub fn whole(asked: &Embed, embedded: Embedded) -> Result<Value, Failure> {
     let mut data = Vec::with_capacity(embedded.vectors.len());
     for (index, vector) in embedded.vectors.into_iter().enumerate() {
-        let vector = cut(vector, asked.dimensions)?;
+        if let Some(dimensions) = asked.embedding.dimensions.filter(|n| *n > vector.len()) {
+            let message = format!(
+                "dimensions is {dimensions}, the vectors of this model have {}",
+                vector.len()
+            );
+            return Err(Failure::invalid("dimensions", message));
+        }
         let embedding = if asked.base64 {
             let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
             json!(STANDARD.encode(bytes))
@@ -166,32 +158,6 @@ pub fn whole(asked: &Embed, embedded: Embedded) -> Result<Value, Failure> {
         whole["hearth"] = json!({ "warnings": warnings });
     }
     Ok(whole)
-}
-
-/// Cuts a vector and makes its length 1 again.
-fn cut(mut vector: Vec<f32>, dimensions: Option<usize>) -> Result<Vec<f32>, Failure> {
-    let Some(dimensions) = dimensions.filter(|dimensions| *dimensions != vector.len()) else {
-        return Ok(vector);
-    };
-    if dimensions > vector.len() {
-        let message = format!(
-            "dimensions is {dimensions}, the vectors of this model have {}",
-            vector.len()
-        );
-        return Err(Failure::invalid("dimensions", message));
-    }
-    vector.truncate(dimensions);
-    let length = vector
-        .iter()
-        .map(|x| f64::from(*x).powi(2))
-        .sum::<f64>()
-        .sqrt();
-    if length > 0.0 {
-        vector
-            .iter_mut()
-            .for_each(|x| *x = (f64::from(*x) / length) as f32);
-    }
-    Ok(vector)
 }
 
 #[cfg(test)]
@@ -217,7 +183,7 @@ mod tests {
             model: "m".to_owned(),
             vectors: vectors.iter().map(|vector| vector.to_vec()).collect(),
             tokens: 5,
-            warnings: vec![],
+            ..Embedded::default()
         }
     }
 
@@ -229,13 +195,13 @@ mod tests {
             (json!(["a", ""]), texts(&["a", ""])),
         ] {
             assert_eq!(
-                ask(json!({"model": "m", "input": input})).inputs,
+                ask(json!({"model": "m", "input": input})).embedding.inputs,
                 expected,
                 "{input}"
             );
         }
         let own = ask(json!({"model": "m", "input": [[1, 2], "a"], "allow_token_ids": true}));
-        assert_eq!(own.inputs[0], Piece::Tokens(vec![1, 2]));
+        assert_eq!(own.embedding.inputs[0], Piece::Tokens(vec![1, 2]));
     }
 
     #[test]
@@ -296,14 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn dimensions_cut_and_keep_the_length() {
+    fn more_dimensions_than_there_are() {
         let asked = |n: usize| ask(json!({"model": "m", "input": "a", "dimensions": n}));
-        let cut = whole(&asked(2), embedded(&[&[3.0, 4.0, 12.0]])).unwrap();
-        assert_eq!(cut["data"][0]["embedding"], json!([0.6, 0.8]));
-        let zero = whole(&asked(1), embedded(&[&[0.0, 1.0]])).unwrap();
-        assert_eq!(zero["data"][0]["embedding"], json!([0.0]));
-        let all = whole(&asked(2), embedded(&[&[3.0, 4.0]])).unwrap();
-        assert_eq!(all["data"][0]["embedding"], json!([3.0, 4.0]));
+        assert!(whole(&asked(2), embedded(&[&[3.0, 4.0]])).is_ok());
         assert!(whole(&asked(4), embedded(&[&[3.0, 4.0]])).is_err());
     }
 
