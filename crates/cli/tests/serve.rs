@@ -1,113 +1,17 @@
 //! The server as a program: started, asked over sockets as its clients do, ended.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod server;
+
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::{Child, Command, Stdio},
+    io::Read,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-struct Server {
-    child: Child,
-    address: String,
-    _store: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(more: &[&str]) -> Self {
-        let store = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hearth"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--ctx", "512"])
-            .args(more)
-            .env("HEARTH_MODELS", store.path())
-            .env("HOME", store.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap();
-        Self {
-            child,
-            address: address.to_owned(),
-            _store: store,
-        }
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        let host = if headers.contains("Host:") {
-            String::new()
-        } else {
-            format!("Host: {}\r\n", self.address)
-        };
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        stream
-    }
-
-    /// Status, head and body.
-    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
-        let mut text = String::new();
-        self.send(method, path, headers, body)
-            .read_to_string(&mut text)
-            .unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
-        let body = if chunked {
-            joined(body)
-        } else {
-            body.to_owned()
-        };
-        (status, head.to_owned(), body)
-    }
-
-    fn post(&self, path: &str, body: &Value) -> (u16, String) {
-        let (status, _, body) = self.ask("POST", path, "", &body.to_string());
-        (status, body)
-    }
-
-    fn json(&self, path: &str, body: &Value) -> Value {
-        let (status, text) = self.post(path, body);
-        assert_eq!(status, 200, "{path}: {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The content of a chunked body.
-fn joined(mut body: &str) -> String {
-    let mut out = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        out += &rest[..size];
-        body = &rest[size + 2..];
-    }
-    out
-}
+use server::Server;
 
 fn hello() -> Value {
     json!([{"role": "user", "content": "Speak."}])

@@ -143,7 +143,8 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
         _ => vec!["127.0.0.1:11434".parse()?],
     };
     let metrics = Arc::new(Metrics::new());
-    let usage = Usage::open(&library.store.layout().root().join("usage")).map(Arc::new);
+    let root = library.store.layout().root().to_owned();
+    let usage = Usage::open(&root.join("usage")).map(Arc::new);
     let usage = usage
         .inspect_err(|error| eprintln!("note: usage is not kept: {error}"))
         .ok();
@@ -165,11 +166,12 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
     for address in server.addresses() {
         println!("listening on {address}");
     }
-    let app = App {
-        service: Service::new(Arc::clone(&models)),
-    };
+    let service = Service::new(Arc::clone(&models));
+    let app = App::open(service, &root.join("serve"), usage.clone());
+    let batches = tokio::spawn(app.clone().work_on_batches());
     let routes = router(app).merge(edge::routes(metrics, usage.clone()));
     server.run(routes, stopped()).await;
+    batches.abort();
     reaper.abort();
     models.shut_down().await;
     if let Some(usage) = usage {

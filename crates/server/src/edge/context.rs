@@ -96,9 +96,12 @@ impl Account {
         self.change(|entries| entries.route = Some(route.to_owned()));
     }
 
-    /// The tokens so far, in place of those told before.
-    pub fn tokens(&self, tokens: Tokens) {
-        self.change(|entries| entries.tokens = tokens);
+    /// So many more tokens of prompts, of which so many were cached.
+    pub fn read(&self, prompt: usize, cached: usize) {
+        self.change(|entries| {
+            entries.tokens.prompt += prompt as u64;
+            entries.tokens.cached += cached as u64;
+        });
     }
 
     /// One more token was generated; the first one is timed.

@@ -275,12 +275,8 @@ mod tests {
         account.model("m\"1");
         account.route("/api/chat");
         let begin = Instant::now();
-        account.token();
-        account.tokens(Tokens {
-            prompt: 10,
-            cached: 4,
-            generated: 3,
-        });
+        (0..3).for_each(|_| account.token());
+        account.read(10, 4);
         metrics.ended("POST", 200, &account, begin, Instant::now());
         metrics.loaded_models.set(2);
         let text = metrics.render();

@@ -1,22 +1,32 @@
 //! An answer on its way to a client, whole or piece by piece.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::response::Response;
+use axum::{
+    http::{HeaderName, HeaderValue},
+    response::Response,
+};
 use serde_json::Value;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 
 use super::{App, Asker, json, refused};
 use crate::{
-    core::{Event, Failure, Generation, Request},
+    core::{Event, Failure, Generation, Request, Service},
     dialects::Frame,
-    edge::{Line, Sse, Tokens, ndjson, sse},
+    edge::{Line, Sse, ndjson, sse},
 };
 
 /// How long headers wait for the first news, so that a refusal has its own status. Clients wait half a minute.
 const FIRST: Duration = Duration::from_secs(5);
 /// Frames that wait to be written.
 const FRAMES: usize = 16;
+/// Requests of one body that are under way at a time: one client must not fill the line.
+const TOGETHER: usize = 16;
+/// Fields of the body that nobody read.
+const IGNORED: HeaderName = HeaderName::from_static("x-hearth-ignored");
 
 /// How a stream is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +37,12 @@ pub(super) enum Stream {
     Lines,
 }
 
-/// A dialect's words for an answer.
+/// A dialect's words for an answer. `of` is the number of the request among those of one body, from 0.
 pub(super) trait Telling: Send + 'static {
     /// What an event adds to a stream.
-    fn frames(&mut self, event: Event) -> Vec<Frame>;
+    fn frames(&mut self, of: usize, event: Event) -> Vec<Frame>;
     /// Takes an event of an answer that is told as a whole.
-    fn add(&mut self, event: Event);
+    fn add(&mut self, of: usize, event: Event);
     /// The whole answer.
     ///
     /// # Errors
@@ -40,6 +50,78 @@ pub(super) trait Telling: Send + 'static {
     fn whole(self) -> Result<Value, Failure>;
     /// A refusal.
     fn error(failure: &Failure) -> (u16, Value);
+    /// Fields of the body that nobody read.
+    fn ignored(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// Answers that are being made. Dropping them stops the work.
+pub(super) enum Answers {
+    /// To the one request of a body.
+    One(Generation),
+    /// To several, as they come.
+    Several(mpsc::Receiver<(usize, Event)>),
+}
+
+impl Answers {
+    /// Begins answers to all requests of a body, at least one.
+    ///
+    /// # Errors
+    /// When the only one cannot be begun; of several, the failure is an event.
+    pub(super) async fn begin(
+        service: &Service,
+        mut requests: Vec<Request>,
+        client: u64,
+    ) -> Result<Self, Failure> {
+        if requests.len() == 1 {
+            let request = requests.remove(0);
+            return service.generate(request, client).await.map(Self::One);
+        }
+        let (to, events) = mpsc::channel(FRAMES);
+        let places = Arc::new(Semaphore::new(TOGETHER));
+        for (of, request) in requests.into_iter().enumerate() {
+            let (service, to) = (service.clone(), to.clone());
+            let places = Arc::clone(&places);
+            tokio::spawn(async move {
+                let Ok(_place) = places.acquire().await else {
+                    return;
+                };
+                let gone = to.clone();
+                tokio::select! {
+                    () = gone.closed() => {}
+                    () = forward(&service, request, client, of, &to) => {}
+                }
+            });
+        }
+        Ok(Self::Several(events))
+    }
+
+    /// The next event, and of which request; none when all ended.
+    pub(super) async fn next(&mut self) -> Option<(usize, Event)> {
+        match self {
+            Self::One(generation) => generation.events.recv().await.map(|event| (0, event)),
+            Self::Several(events) => events.recv().await,
+        }
+    }
+}
+
+async fn forward(
+    service: &Service,
+    request: Request,
+    client: u64,
+    of: usize,
+    to: &mpsc::Sender<(usize, Event)>,
+) {
+    let mut generation = match service.generate(request, client).await {
+        Ok(generation) => generation,
+        Err(failure) => return drop(to.send((of, Event::Failed(failure))).await),
+    };
+    while let Some(event) = generation.events.recv().await {
+        if to.send((of, event)).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Has a request answered.
@@ -48,62 +130,83 @@ pub(super) async fn answer<T: Telling>(
     asker: &Asker,
     request: Request,
     stream: Option<Stream>,
-    mut telling: T,
+    telling: T,
+) -> Response {
+    answer_all(app, asker, vec![request], stream, telling).await
+}
+
+/// Has several requests of one body answered, at least one.
+pub(super) async fn answer_all<T: Telling>(
+    app: &App,
+    asker: &Asker,
+    requests: Vec<Request>,
+    stream: Option<Stream>,
+    telling: T,
 ) -> Response {
     let refuse = |failure: &Failure| refused(failure, T::error(failure));
-    let mut generation = match app.service.generate(request, asker.client()).await {
-        Ok(generation) => generation,
+    let ignored = HeaderValue::from_str(&telling.ignored().join(", "));
+    let begun = Answers::begin(&app.service, requests, asker.client()).await;
+    let mut answers = match begun {
+        Ok(answers) => answers,
         Err(failure) => return refuse(&failure),
     };
-    asker.account.model(generation.model.title());
-    let first = match timeout(FIRST, generation.events.recv()).await {
-        Ok(Some(Event::Failed(failure))) => return refuse(&failure),
+    let first = match timeout(FIRST, answers.next()).await {
+        Ok(Some((_, Event::Failed(failure)))) => return refuse(&failure),
         Ok(first) => first,
         Err(_) => None,
     };
-    match stream {
-        None => {
-            let mut next = first;
-            loop {
-                if let Some(event) = next {
-                    count(asker, &event);
-                    telling.add(event);
-                }
-                next = generation.events.recv().await;
-                if next.is_none() {
-                    break;
-                }
-            }
-            match telling.whole() {
-                Ok(whole) => json(200, &whole),
-                Err(failure) => refuse(&failure),
-            }
-        }
+    let mut response = match stream {
+        None => match whole(asker, answers, first, telling).await {
+            Ok(whole) => json(200, &whole),
+            Err(failure) => refuse(&failure),
+        },
         Some(Stream::Events) => {
             let (to, frames) = mpsc::channel(FRAMES);
             let one = |frame: &Frame| Some(Sse::of(frame));
-            tokio::spawn(pump(generation, first, telling, asker.clone(), to, one));
+            tokio::spawn(pump(answers, first, telling, asker.clone(), to, one));
             sse(frames, None)
         }
         Some(Stream::Lines) => {
             let (to, frames) = mpsc::channel(FRAMES);
-            tokio::spawn(pump(
-                generation,
-                first,
-                telling,
-                asker.clone(),
-                to,
-                Line::of,
-            ));
+            tokio::spawn(pump(answers, first, telling, asker.clone(), to, Line::of));
             ndjson(frames, None)
+        }
+    };
+    if let Ok(ignored) = ignored
+        && !ignored.is_empty()
+    {
+        response.headers_mut().insert(IGNORED, ignored);
+    }
+    response
+}
+
+/// Waits for the whole answer.
+///
+/// # Errors
+/// When it failed.
+pub(super) async fn whole<T: Telling>(
+    asker: &Asker,
+    mut answers: Answers,
+    first: Option<(usize, Event)>,
+    mut telling: T,
+) -> Result<Value, Failure> {
+    let mut next = first;
+    loop {
+        if let Some((of, event)) = next {
+            count(asker, &event);
+            telling.add(of, event);
+        }
+        next = answers.next().await;
+        if next.is_none() {
+            return telling.whole();
         }
     }
 }
 
-/// Carries events to a stream until it ends or nobody reads it; then the work stops, since the generation is dropped.
+/// Carries events to a stream until it ends or nobody reads it; then the work stops, since the answers are dropped.
 async fn pump<T: Telling, F: Send + 'static>(
-    mut generation: Generation,
-    first: Option<Event>,
+    mut answers: Answers,
+    first: Option<(usize, Event)>,
     mut telling: T,
     asker: Asker,
     to: mpsc::Sender<F>,
@@ -111,20 +214,24 @@ async fn pump<T: Telling, F: Send + 'static>(
 ) {
     let mut next = first;
     loop {
-        if let Some(event) = next {
+        if let Some((of, event)) = next {
             count(&asker, &event);
-            if matches!(event, Event::Failed(_)) {
+            let failed = matches!(event, Event::Failed(_));
+            if failed {
                 asker.account.failed("internal");
             }
-            for frame in telling.frames(event).iter().filter_map(&write) {
+            for frame in telling.frames(of, event).iter().filter_map(&write) {
                 if to.send(frame).await.is_err() {
                     return asker.account.failed("cancelled");
                 }
             }
+            if failed {
+                return;
+            }
         }
         next = tokio::select! {
             () = to.closed() => return asker.account.failed("cancelled"),
-            event = generation.events.recv() => match event {
+            event = answers.next() => match event {
                 None => return,
                 event => event,
             },
@@ -135,11 +242,11 @@ async fn pump<T: Telling, F: Send + 'static>(
 /// Writes down what was used.
 fn count(asker: &Asker, event: &Event) {
     match event {
-        Event::Started(started) => asker.account.tokens(Tokens {
-            prompt: started.prompt_tokens as u64,
-            cached: started.cached_tokens as u64,
-            generated: 0,
-        }),
+        Event::Started(started) => {
+            asker.account.model(&started.model);
+            let (prompt, cached) = (started.prompt_tokens, started.cached_tokens);
+            asker.account.read(prompt, cached);
+        }
         Event::Delta { tokens, .. } => tokens.iter().for_each(|_| asker.account.token()),
         _ => {}
     }

@@ -28,14 +28,15 @@ struct Messages {
     stamp: Stamp,
     shape: Shape,
     events: Vec<Event>,
+    ignored: Vec<String>,
 }
 
 impl Telling for Messages {
-    fn frames(&mut self, event: Event) -> Vec<Frame> {
+    fn frames(&mut self, _: usize, event: Event) -> Vec<Frame> {
         self.frames.event(event)
     }
 
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, _: usize, event: Event) {
         self.events.push(event);
     }
 
@@ -45,6 +46,10 @@ impl Telling for Messages {
 
     fn error(failure: &Failure) -> (u16, Value) {
         anthropic::error(failure)
+    }
+
+    fn ignored(&self) -> &[String] {
+        &self.ignored
     }
 }
 
@@ -63,6 +68,7 @@ async fn messages(
         stamp,
         shape: asked.shape,
         events: Vec::new(),
+        ignored: asked.warnings,
     };
     let stream = asked.stream.then_some(Stream::Events);
     answer(&app, &asker, asked.request, stream, telling).await

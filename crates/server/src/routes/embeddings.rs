@@ -11,7 +11,7 @@ use crate::{
         ollama::{self, AskedVectors, Route},
         openai::{self, embeddings},
     },
-    edge::{Json, Tokens},
+    edge::Json,
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -38,10 +38,7 @@ pub(super) async fn embed(
 /// Writes down what was read.
 pub(super) fn note(asker: &Asker, model: &str, tokens: usize) {
     asker.account.model(model);
-    asker.account.tokens(Tokens {
-        prompt: tokens as u64,
-        ..Tokens::default()
-    });
+    asker.account.read(tokens, 0);
 }
 
 async fn openai_embeddings(

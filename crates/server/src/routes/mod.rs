@@ -10,7 +10,9 @@ mod openai;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
-    time::SystemTime,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -27,13 +29,41 @@ use crate::{
     dialects::Stamp,
     edge::{Account, Caller, serve::Peer},
     library::BUILT_IN,
+    usage::Usage,
 };
+
+use openai::Desk;
 
 /// What all routes share.
 #[derive(Clone)]
 pub struct App {
-    /// Answers.
-    pub service: Service,
+    service: Service,
+    desk: Arc<Desk>,
+    usage: Option<Arc<Usage>>,
+}
+
+impl App {
+    /// Opens what the routes keep in a directory. What cannot be kept there is told in the log.
+    pub fn open(service: Service, directory: &Path, usage: Option<Arc<Usage>>) -> Self {
+        Self {
+            service,
+            desk: Arc::new(Desk::open(directory)),
+            usage,
+        }
+    }
+
+    /// Answers the requests of batches, until the end.
+    pub async fn work_on_batches(self) {
+        openai::work(self).await;
+    }
+
+    /// Writes down what a request took that came in no connection.
+    fn count(&self, asker: &Asker, time: Duration) {
+        let entries = asker.account.entries();
+        if let (Some(usage), Some(model)) = (&self.usage, &entries.model) {
+            usage.record(model, asker.caller.key.as_deref(), entries.tokens, time);
+        }
+    }
 }
 
 /// All routes.
@@ -56,6 +86,24 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
+    /// The holder of a key, who is not there.
+    fn of_key(name: String) -> Self {
+        let key = Some(name).filter(|name| !name.is_empty());
+        Self {
+            caller: Caller {
+                key,
+                ..Caller::default()
+            },
+            account: Account::default(),
+            address: None,
+        }
+    }
+
+    /// Whose things these are: a key's name; without keys all are the same person's.
+    fn owner(&self) -> String {
+        self.caller.key.clone().unwrap_or_default()
+    }
+
     /// The same for all requests of a key; without keys, of an address.
     fn client(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -173,14 +173,14 @@ struct Answer {
 }
 
 impl Telling for Answer {
-    fn frames(&mut self, event: Event) -> Vec<Frame> {
+    fn frames(&mut self, _: usize, event: Event) -> Vec<Frame> {
         match self.frames.push(event, SystemTime::now()) {
             Ok(frames) => frames,
             Err(failure) => vec![Frame::json(&ollama::error_line(&failure))],
         }
     }
 
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, _: usize, event: Event) {
         match self.frames.push(event, SystemTime::now()) {
             Ok(frames) => {
                 let last = frames.last().and_then(Frame::data);

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use hearth_server::edge::{
-    self, Account, Address, Caller, CancelOnDrop, Config, Json, Line, Refused, Server, Sse, Tokens,
+    self, Account, Address, Caller, CancelOnDrop, Config, Json, Line, Refused, Server, Sse,
 };
 use hearth_server::metrics::Metrics;
 use hearth_server::usage::Usage;
@@ -63,11 +63,8 @@ fn router(seen: &Arc<Seen>) -> Router {
     async fn echo(caller: Caller, account: Account, Json(body): Json<Value>) -> axum::Json<Value> {
         if let Some(model) = body["model"].as_str() {
             account.model(model);
-            account.tokens(Tokens {
-                prompt: 10,
-                cached: 2,
-                generated: 5,
-            });
+            account.read(10, 2);
+            (0..5).for_each(|_| account.token());
         }
         axum::Json(json!({"body": body, "key": caller.key, "scope": caller.scope}))
     }

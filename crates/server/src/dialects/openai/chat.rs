@@ -199,6 +199,11 @@ impl Frames {
         Ok(Value::Object(whole))
     }
 
+    /// Paths of fields that nobody read.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
     /// What the events added up to so far.
     pub fn answer(&self) -> &Answer {
         &self.answer

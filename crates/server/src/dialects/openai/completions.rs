@@ -278,6 +278,11 @@ impl Frames {
         Ok(Value::Object(whole))
     }
 
+    /// Paths of fields that nobody read.
+    pub fn ignored(&self) -> &[String] {
+        &self.asked.ignored
+    }
+
     /// What the events of all prompts added up to so far.
     pub fn sum(&self) -> Answer {
         let mut sum = Answer::default();

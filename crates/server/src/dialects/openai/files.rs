@@ -120,6 +120,37 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Says what it is; clients may send that behind the bytes.
+    ///
+    /// # Errors
+    /// The purpose is unknown, the name too long, or the file expires at once.
+    pub fn describe(&mut self, upload: Upload) -> Result<(), Failure> {
+        if !PURPOSES.contains(&upload.purpose.as_str()) {
+            let message = format!(
+                "purpose must be one of {}, got {:?}",
+                PURPOSES.join(", "),
+                upload.purpose
+            );
+            return Err(Failure::invalid("purpose", message));
+        }
+        if upload.filename.len() > NAME_BYTES {
+            let message = format!(
+                "file has a name of {} bytes, at most {NAME_BYTES} are kept",
+                upload.filename.len()
+            );
+            return Err(Failure::invalid("file", message));
+        }
+        if upload.expires_after.is_some_and(|after| after.is_zero()) {
+            let message = "expires_after must be 1 second or more";
+            return Err(Failure::invalid("expires_after", message));
+        }
+        let expires = upload.expires_after.map(|after| after.as_secs());
+        self.meta.expires = expires.map(|after| self.meta.created.saturating_add(after));
+        self.meta.filename = upload.filename;
+        self.meta.purpose = upload.purpose;
+        Ok(())
+    }
+
     /// Adds bytes.
     ///
     /// # Errors
@@ -201,44 +232,20 @@ impl Files {
     /// Begins a file. Its bytes are written without holding the store; [`Files::keep`] ends it.
     ///
     /// # Errors
-    /// The purpose is unknown, there is no room, or the disk fails.
-    pub fn begin(&self, upload: Upload, owner: &str, stamp: &Stamp) -> Result<Draft, Failure> {
-        if !PURPOSES.contains(&upload.purpose.as_str()) {
-            let message = format!(
-                "purpose must be one of {}, got {:?}",
-                PURPOSES.join(", "),
-                upload.purpose
-            );
-            return Err(Failure::invalid("purpose", message));
-        }
-        if upload.filename.len() > NAME_BYTES {
-            let message = format!(
-                "file has a name of {} bytes, at most {NAME_BYTES} are kept",
-                upload.filename.len()
-            );
-            return Err(Failure::invalid("file", message));
-        }
-        if upload.expires_after.is_some_and(|after| after.is_zero()) {
-            return Err(Failure::invalid(
-                "expires_after",
-                "expires_after must be 1 second or more",
-            ));
-        }
+    /// There is no room, or the disk fails.
+    pub fn begin(&self, owner: &str, stamp: &Stamp) -> Result<Draft, Failure> {
         if self.metas.len() >= self.limits.files {
             let message = format!("there are {} files already: delete some", self.metas.len());
             return Err(Failure::invalid("file", message));
         }
-        let created = stamp.seconds();
         self.draft(Meta {
             id: format!("file-{}", stamp.id),
             owner: owner.to_owned(),
             bytes: 0,
-            created,
-            expires: upload
-                .expires_after
-                .map(|after| created.saturating_add(after.as_secs())),
-            filename: upload.filename,
-            purpose: upload.purpose,
+            created: stamp.seconds(),
+            expires: None,
+            filename: String::new(),
+            purpose: String::new(),
         })
     }
 

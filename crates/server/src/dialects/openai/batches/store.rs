@@ -216,6 +216,12 @@ impl Batches {
         Ok(Some(job.meta()))
     }
 
+    /// Whose a batch is; nobody's where there is none.
+    pub fn owner(&self, id: &str) -> String {
+        let owner = self.jobs.get(id).map(|job| job.meta().owner.clone());
+        owner.unwrap_or_default()
+    }
+
     /// Takes the next request that waits, of the oldest batch that has one, with the id of the batch.
     ///
     /// # Errors

@@ -16,7 +16,8 @@ fn upload(purpose: &str) -> Upload {
 }
 
 fn put(files: &mut Files, id: &str, owner: &str, text: &str) -> Result<Meta, Failure> {
-    let mut draft = files.begin(upload("batch"), owner, &Stamp::new(at(0), id))?;
+    let mut draft = files.begin(owner, &Stamp::new(at(0), id))?;
+    draft.describe(upload("batch"))?;
     for part in text.as_bytes().chunks(3) {
         draft.write(part)?;
     }
@@ -67,9 +68,7 @@ fn a_file_is_its_owners_alone_and_found_again() {
 fn what_is_half_written_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let files = Files::open(dir.path(), Limits::default(), at(0)).unwrap();
-    let mut draft = files
-        .begin(upload("batch"), "", &Stamp::new(at(0), "a"))
-        .unwrap();
+    let mut draft = files.begin("", &Stamp::new(at(0), "a")).unwrap();
     draft.write(b"half").unwrap();
     drop(draft);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -115,12 +114,8 @@ fn sizes_and_counts_are_bounded() {
     // Two that began while there was room for either.
     files.remove("", "file-e").unwrap();
     files.limits.files = 9;
-    let mut first = files
-        .begin(upload("batch"), "", &Stamp::new(at(0), "f"))
-        .unwrap();
-    let mut second = files
-        .begin(upload("batch"), "", &Stamp::new(at(0), "g"))
-        .unwrap();
+    let mut first = files.begin("", &Stamp::new(at(0), "f")).unwrap();
+    let mut second = files.begin("", &Stamp::new(at(0), "g")).unwrap();
     first.write(b"12345").unwrap();
     second.write(b"12345").unwrap();
     files.keep(first).unwrap();
@@ -131,7 +126,11 @@ fn sizes_and_counts_are_bounded() {
 fn refusals() {
     let dir = tempfile::tempdir().unwrap();
     let files = Files::open(dir.path(), Limits::default(), at(0)).unwrap();
-    let begin = |upload: Upload, id: &str| files.begin(upload, "", &Stamp::new(at(0), id));
+    let begin = |upload: Upload, id: &str| {
+        files
+            .begin("", &Stamp::new(at(0), id))
+            .and_then(|mut draft| draft.describe(upload))
+    };
     assert!(
         begin(upload("music"), "a")
             .unwrap_err()
@@ -169,7 +168,8 @@ fn a_file_expires() {
         expires_after: Some(Duration::from_secs(60)),
         ..upload("batch")
     };
-    let draft = files.begin(soon, "", &Stamp::new(at(0), "a")).unwrap();
+    let mut draft = files.begin("", &Stamp::new(at(0), "a")).unwrap();
+    draft.describe(soon).unwrap();
     files.keep(draft).unwrap();
     assert!(files.get("", "file-a", at(59)).is_some());
     assert!(files.get("", "file-a", at(60)).is_none());

@@ -97,6 +97,11 @@ impl Frames {
         Ok(self.response(self.status()))
     }
 
+    /// Paths of fields that nobody read.
+    pub fn ignored(&self) -> &[String] {
+        &self.asked.asked.ignored
+    }
+
     /// What the events added up to so far.
     pub fn answer(&self) -> &Answer {
         &self.answer

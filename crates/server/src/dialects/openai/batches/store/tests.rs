@@ -20,7 +20,8 @@ fn put(files: &mut Files, id: &str, owner: &str, names: &[&str]) -> String {
         purpose: "batch".into(),
         expires_after: None,
     };
-    let mut draft = files.begin(upload, owner, &Stamp::new(at(1), id)).unwrap();
+    let mut draft = files.begin(owner, &Stamp::new(at(1), id)).unwrap();
+    draft.describe(upload).unwrap();
     for name in names {
         let line = json!({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m"}});
         draft.write(format!("{line}\n").as_bytes()).unwrap();
