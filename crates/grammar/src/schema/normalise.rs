@@ -50,10 +50,10 @@ pub(crate) fn normalise(schema: &Value) -> Result<Normalised> {
         alternatives: 0,
         combines: false,
     };
-    work.number("#".to_owned(), schema);
+    work.number("#".to_owned(), schema, false);
     let mut definitions = Map::new();
-    while let Some((path, value)) = work.definitions.get(definitions.len()).cloned() {
-        let definition = work.schema(&path, value, 0)?;
+    while let Some((path, value, combined)) = work.definitions.get(definitions.len()).cloned() {
+        let definition = work.schema(&path, value, Place { depth: 0, combined })?;
         definitions.insert(definitions.len().to_string(), definition);
     }
     work.check_copies()?;
@@ -72,15 +72,28 @@ pub(crate) fn normalise(schema: &Value) -> Result<Normalised> {
     Ok(Normalised {
         schema,
         warnings: work.warnings,
-        paths: work.definitions.into_iter().map(|(path, _)| path).collect(),
+        paths: work
+            .definitions
+            .into_iter()
+            .map(|(path, ..)| path)
+            .collect(),
     })
+}
+
+/// Where a schema stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Schemas around it.
+    depth: usize,
+    /// What it says of a value is not all that is said: others have properties of their own.
+    combined: bool,
 }
 
 struct Work<'a> {
     places: Places<'a>,
     /// Referenced schemas, as numbered; those past the finished ones are still to do.
-    definitions: Vec<(String, &'a Value)>,
-    numbers: HashMap<*const Value, usize>,
+    definitions: Vec<(String, &'a Value, bool)>,
+    numbers: HashMap<(*const Value, bool), usize>,
     warnings: Vec<String>,
     nodes: usize,
     text: usize,
@@ -91,21 +104,22 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn number(&mut self, path: String, value: &'a Value) -> usize {
+    fn number(&mut self, path: String, value: &'a Value, combined: bool) -> usize {
         let next = self.definitions.len();
-        let number = *self.numbers.entry(value).or_insert(next);
+        let key = (std::ptr::from_ref(value), combined);
+        let number = *self.numbers.entry(key).or_insert(next);
         if number == next {
-            self.definitions.push((path, value));
+            self.definitions.push((path, value, combined));
         }
         number
     }
 
-    fn schema(&mut self, path: &str, value: &'a Value, depth: usize) -> Result<Value> {
+    fn schema(&mut self, path: &str, value: &'a Value, place: Place) -> Result<Value> {
         self.count(1, 0)?;
-        bounded("schemas within schemas", depth, DEEPEST)?;
+        bounded("schemas within schemas", place.depth, DEEPEST)?;
         match value {
             Value::Bool(_) => Ok(value.clone()),
-            Value::Object(map) => self.object(path, map, depth),
+            Value::Object(map) => self.object(path, map, place),
             _ => Err(wrong(
                 path,
                 format!("expected an object or a boolean, found {}", brief(value)),
@@ -113,8 +127,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn object(&mut self, path: &str, map: &'a Map<String, Value>, depth: usize) -> Result<Value> {
+    fn object(&mut self, path: &str, map: &'a Map<String, Value>, place: Place) -> Result<Value> {
         let mut out = Map::new();
+        // What combines here may speak of one property in several places.
+        let inner = Place {
+            depth: place.depth + 1,
+            combined: place.combined || combines(map),
+        };
         for (key, value) in map {
             let at = child(path, key);
             let Some(keyword) = Keyword::of(key) else {
@@ -125,18 +144,18 @@ impl<'a> Work<'a> {
             };
             match keyword {
                 Keyword::Silent => {}
-                Keyword::Schema => self.put(&mut out, key, &at, value, depth)?,
+                Keyword::Schema => self.put(&mut out, key, &at, value, inner)?,
                 Keyword::Items if !value.is_array() => {
-                    self.put(&mut out, key, &at, value, depth)?
+                    self.put(&mut out, key, &at, value, inner)?
                 }
                 Keyword::Items | Keyword::Choices => {
                     let before = self.nodes;
-                    let list = self.list(&at, value, depth)?;
+                    let list = self.list(&at, value, inner)?;
                     let key = self.choice(key, path, self.nodes - before);
                     out.insert(key.to_owned(), list);
                 }
                 Keyword::Map => {
-                    let members = self.members(&at, value, depth)?;
+                    let members = self.members(&at, value, inner)?;
                     if key == "patternProperties" {
                         let found = members.as_object().map_or(0, Map::len);
                         bounded("patterns of names in one schema", found, MOST_NAME_PATTERNS)?;
@@ -144,7 +163,7 @@ impl<'a> Work<'a> {
                     out.insert(key.clone(), members);
                 }
                 Keyword::Reference => {
-                    let reference = self.reference(&at, value)?;
+                    let reference = self.reference(&at, value, inner.combined)?;
                     out.insert("$ref".to_owned(), reference);
                 }
                 Keyword::Value(check) => match check.apply(value) {
@@ -160,6 +179,9 @@ impl<'a> Work<'a> {
             }
         }
         self.note_combination(&out);
+        if !place.combined && is_closed(&out) {
+            out.insert("additionalProperties".to_owned(), false.into());
+        }
         Ok(match map.get("nullable") {
             Some(Value::Bool(true)) => json!({"anyOf": [out, {"type": "null"}]}),
             _ => Value::Object(out),
@@ -172,14 +194,14 @@ impl<'a> Work<'a> {
         key: &str,
         at: &str,
         value: &'a Value,
-        depth: usize,
+        place: Place,
     ) -> Result<()> {
-        let schema = self.schema(at, value, depth + 1)?;
+        let schema = self.schema(at, value, place)?;
         out.insert(key.to_owned(), schema);
         Ok(())
     }
 
-    fn list(&mut self, at: &str, value: &'a Value, depth: usize) -> Result<Value> {
+    fn list(&mut self, at: &str, value: &'a Value, place: Place) -> Result<Value> {
         let list = value.as_array().filter(|list| !list.is_empty());
         let list = list.ok_or_else(|| {
             let found = brief(value);
@@ -189,12 +211,12 @@ impl<'a> Work<'a> {
         self.alternatives += list.len();
         let schemas = list.iter().enumerate().map(|(index, value)| {
             let at = format!("{at}/{index}");
-            self.schema(&at, value, depth + 1)
+            self.schema(&at, value, place)
         });
         schemas.collect()
     }
 
-    fn members(&mut self, at: &str, value: &'a Value, depth: usize) -> Result<Value> {
+    fn members(&mut self, at: &str, value: &'a Value, place: Place) -> Result<Value> {
         let map = value.as_object().ok_or_else(|| {
             let found = brief(value);
             wrong(at, format!("expected schemas by name, found {found}"))
@@ -202,20 +224,20 @@ impl<'a> Work<'a> {
         let mut out = Map::new();
         for (name, value) in map {
             self.count(0, name.len())?;
-            let schema = self.schema(&child(at, name), value, depth + 1)?;
+            let schema = self.schema(&child(at, name), value, place)?;
             out.insert(name.clone(), schema);
         }
         Ok(Value::Object(out))
     }
 
-    fn reference(&mut self, at: &str, value: &'a Value) -> Result<Value> {
+    fn reference(&mut self, at: &str, value: &'a Value, combined: bool) -> Result<Value> {
         let found = match value.as_str() {
             Some(reference) => self.places.find(reference),
             None => Err(format!("expected a reference, found {}", brief(value))),
         };
         let (path, target) = found.map_err(|reason| wrong(at, reason))?;
         self.alternatives += 1;
-        let number = self.number(path, target);
+        let number = self.number(path, target, combined);
         Ok(format!("#/$defs/{number}").into())
     }
 
@@ -365,6 +387,42 @@ impl<'a> AtOnce<'a> {
     }
 }
 
+/// Whether a schema says of one value more than one thing that may name properties.
+fn combines(map: &Map<String, Value>) -> bool {
+    const NAMES: [&str; 5] = ["properties", "patternProperties", "anyOf", "oneOf", "$ref"];
+    let all = map
+        .get("allOf")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    let others = NAMES.iter().filter(|name| map.contains_key(**name)).count();
+    all + others > 1 || map.contains_key("additionalProperties")
+}
+
+/// Whether an object has the properties that are listed and no others. JSON Schema allows others where it says nothing
+/// of them; who writes a schema for an answer means what is listed, and models that may go on do not stop.
+fn is_closed(out: &Map<String, Value>) -> bool {
+    const OPEN: [&str; 6] = [
+        "additionalProperties",
+        "patternProperties",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "$ref",
+    ];
+    let Some(Value::Object(properties)) = out.get("properties") else {
+        return false;
+    };
+    let required = out.get("required").and_then(Value::as_array);
+    let mut required = required.into_iter().flatten().filter_map(Value::as_str);
+    let least = out
+        .get("minProperties")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
+    !OPEN.iter().any(|key| out.contains_key(*key))
+        && required.all(|name| properties.contains_key(name))
+        && least <= properties.len() as u64
+}
+
 /// Formats of numbers (`int32`, `double`) say how wide they are stored, which no text shows.
 fn is_numeric(map: &Map<String, Value>) -> bool {
     let name = map.get("type").and_then(Value::as_str);
@@ -404,7 +462,22 @@ mod tests {
             ),
             (
                 json!({"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#/definitions/x"}}, "definitions": {"x": {"const": 1}}}),
-                json!({"0": {"properties": {"a": {"$ref": "#/$defs/0"}, "b": {"$ref": "#/$defs/1"}}}, "1": {"const": 1}}),
+                json!({"0": {"properties": {"a": {"$ref": "#/$defs/0"}, "b": {"$ref": "#/$defs/1"}}, "additionalProperties": false}, "1": {"const": 1}}),
+            ),
+            // Of what is said together nobody may exclude the properties of the others.
+            (
+                json!({"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {"properties": {"c": {}}}}}]}),
+                json!({"0": {"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {"properties": {"c": {}}}}}]}}),
+            ),
+            (
+                json!({"properties": {"a": {"$ref": "#/$defs/x"}}, "anyOf": [{"$ref": "#/$defs/x"}], "$defs": {"x": {"properties": {"b": {}}}}}),
+                json!({"0": {"properties": {"a": {"$ref": "#/$defs/1"}}, "anyOf": [{"$ref": "#/$defs/1"}]},
+                    "1": {"properties": {"b": {}}}}),
+            ),
+            (
+                json!({"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}, "required": ["c"]}]}),
+                json!({"0": {"anyOf": [{"properties": {"a": {}}, "additionalProperties": false},
+                    {"properties": {"b": {}}, "required": ["c"]}]}}),
             ),
             (
                 json!({"type": "array", "items": [{"minLength": 2.0}], "maxItems": 1e9}),

@@ -13,7 +13,7 @@ use super::{
     request::{Format, Input},
 };
 
-/// What is required of an answer; none where it is free.
+/// What is required of an answer, none where it is free; and what of the form is not kept, in words.
 ///
 /// # Errors
 /// When a schema or grammar cannot be used, with the reason.
@@ -21,20 +21,20 @@ pub(super) fn guide(
     model: &Loaded,
     request: &Request,
     prepared: &Prepared,
-) -> Result<Option<Box<dyn Guide>>, Failure> {
+) -> Result<(Option<Box<dyn Guide>>, Vec<String>), Failure> {
     let form = form(model, request, prepared.reading.as_ref())?;
+    let warnings = form
+        .as_ref()
+        .map_or_else(Vec::new, |form| form.matcher.warnings().to_vec());
     let thoughts = thoughts(model, request, prepared);
     let budget = thoughts
         .as_ref()
         .is_some_and(|thoughts| thoughts.budget.is_some());
     if form.is_none() && !budget {
-        return Ok(None);
+        return Ok((None, warnings));
     }
-    Ok(Some(Box::new(Course::new(
-        model.shared_tokenizer(),
-        form,
-        thoughts,
-    ))))
+    let course = Course::new(model.shared_tokenizer(), form, thoughts);
+    Ok((Some(Box::new(course)), warnings))
 }
 
 /// A form that holds from a place on.

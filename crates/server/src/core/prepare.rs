@@ -55,6 +55,13 @@ pub struct Reading {
 /// # Errors
 /// When the model cannot do what is asked, or it does not fit the context.
 pub fn prepare(model: &Loaded, request: &Request) -> Result<Prepared, Failure> {
+    if !model.engine().capabilities().generate {
+        let chat = matches!(request.input, Input::Chat(_));
+        return Err(Failure::Unsupported {
+            model: model.title().to_owned(),
+            capability: if chat { "chat" } else { "generate" },
+        });
+    }
     match &request.input {
         Input::Plain(pieces) => Ok(plain(model, pieces)),
         Input::Insert(insert) => insertion(model, insert),

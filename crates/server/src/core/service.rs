@@ -135,14 +135,18 @@ impl Service {
     async fn prepared(&self, model: &Lease, request: Request) -> Result<Ready, Failure> {
         let model = model.clone();
         let work = move || {
-            let prepared = prepare::prepare(&model, &request)?;
-            let reading = prepared.reading.as_ref();
-            let terms = (0..request.choices.max(1)).map(|choice| {
-                let mut terms = prepare::terms(&model, &request, reading, choice)?;
-                terms.guide = super::guide::guide(&model, &request, &prepared)?;
-                Ok(terms)
-            });
-            let terms = terms.collect::<Result<_, Failure>>()?;
+            let mut prepared = prepare::prepare(&model, &request)?;
+            let mut terms = Vec::new();
+            for choice in 0..request.choices.max(1) {
+                let reading = prepared.reading.as_ref();
+                let mut one = prepare::terms(&model, &request, reading, choice)?;
+                let (guide, warnings) = super::guide::guide(&model, &request, &prepared)?;
+                one.guide = guide;
+                terms.push(one);
+                if choice == 0 {
+                    prepared.warnings.extend(warnings);
+                }
+            }
             Ok(Ready {
                 prepared,
                 request,
