@@ -7,7 +7,7 @@ use std::{
 
 use hearth_compute::{Cpu, Isa, Precision};
 use hearth_format::Checkpoint;
-use hearth_model::{LoadOptions, Model};
+use hearth_model::{LoadOptions, Logits, Model, Run, Workspace};
 use hearth_tokenizer::Tokenizer;
 
 use crate::{
@@ -97,6 +97,25 @@ impl Engine {
     /// What the process was predicted to take once a sequence has as many tokens, before anything was loaded.
     pub fn predicted(&self) -> &Memory {
         &self.predicted
+    }
+
+    /// Computes one token, so that the weights are in memory before somebody waits for an answer.
+    ///
+    /// # Errors
+    /// When the model cannot compute it.
+    pub fn warm_up(&self) -> Result<()> {
+        let tokens = [0];
+        if !self.capabilities().generate {
+            return self.embed(&[tokens.to_vec()], None).map(drop);
+        }
+        let mut state = self.model.state();
+        let run = Run {
+            state: &mut state,
+            tokens: &tokens,
+            logits: Logits::Last(1),
+        };
+        self.model.step(&mut Workspace::default(), &mut [run])?;
+        Ok(())
     }
 
     /// How long loading took.

@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// Listen for other machines without a key: whoever reaches the address can use everything
     #[arg(long)]
     insecure: bool,
+    /// A model to load at once, so that the first question need not wait; may be repeated
+    #[arg(long, value_name = "MODEL")]
+    load: Vec<String>,
     /// How long an unused model stays loaded: 5m, 90s, 0, or -1 for ever
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = keep_alive)]
     keep_alive: KeepAlive,
@@ -168,6 +171,7 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
     }
     let service = Service::new(Arc::clone(&models));
     let app = App::open(service, &root.join("serve"), usage.clone());
+    tokio::spawn(app.clone().load(arguments.load.clone()));
     let batches = tokio::spawn(app.clone().work_on_batches());
     let routes = router(app).merge(edge::routes(metrics, usage.clone()));
     server.run(routes, stopped()).await;

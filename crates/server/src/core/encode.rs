@@ -21,6 +21,15 @@ const PART: usize = 2048;
 const DOCUMENTS: usize = 16;
 
 impl Service {
+    /// Loads a model and reads its weights, so that the first answer need not wait for the disk.
+    ///
+    /// # Errors
+    /// When the model cannot be loaded, or too many wait.
+    pub async fn warm_up(&self, name: &str, load: &Load) -> Result<(), Failure> {
+        let model = self.models().acquire(name, load).await?;
+        run(&model, Engine::warm_up).await
+    }
+
     /// Turns texts into vectors. Without inputs the model is only loaded.
     ///
     /// # Errors

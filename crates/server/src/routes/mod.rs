@@ -25,7 +25,7 @@ use axum::{
 use serde_json::Value;
 
 use crate::{
-    core::{Failure, Service},
+    core::{Failure, Service, request::Load},
     dialects::Stamp,
     edge::{Account, Caller, serve::Peer},
     library::BUILT_IN,
@@ -49,6 +49,16 @@ impl App {
             service,
             desk: Arc::new(Desk::open(directory)),
             usage,
+        }
+    }
+
+    /// Loads models that will be asked for. One that cannot be loaded keeps nobody from the others.
+    pub async fn load(self, names: Vec<String>) {
+        for name in names {
+            match self.service.warm_up(&name, &Load::default()).await {
+                Ok(()) => tracing::info!("{name} is loaded"),
+                Err(failure) => tracing::error!("{name} is not loaded: {failure}"),
+            }
         }
     }
 

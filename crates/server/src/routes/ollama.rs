@@ -234,10 +234,7 @@ async fn run(app: &App, asker: &Asker, asked: Result<Asked, Failure>) -> Respons
             };
             return answer(app, asker, asked.request, stream, telling).await;
         }
-        Action::Load => models
-            .acquire(&request.model, &request.load)
-            .await
-            .map(drop),
+        Action::Load => app.service.warm_up(&request.model, &request.load).await,
         Action::Unload => models.unload(&request.model).await.map(drop),
         Action::Render => match app.service.render(request.clone()).await {
             Ok((prepared, _)) => {
