@@ -199,6 +199,9 @@ fn wait(server: &Server, id: &str, until: impl Fn(&Value) -> bool) -> Value {
 #[test]
 fn a_batch_survives_the_death_of_its_server() {
     let server = Server::start(&[]);
+    let (status, text) = server.get("/v1/files?limit=many");
+    assert_eq!(status, 400);
+    assert!(text.starts_with("{\"error\""), "{text}");
     assert_eq!(upload(&server, "music", "x", "").0, 400);
     assert_eq!(upload(&server, "", "x", "").0, 400);
     let (status, text) = upload(&server, "", &lines(120), "batch");

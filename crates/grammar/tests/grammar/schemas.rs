@@ -226,6 +226,30 @@ fn schemas_of_libraries_are_taken_without_warning() {
                 "{\"result\":{\"status\":\"maybe\"}}",
             ],
         ),
+        // What is not listed is not there, unless the schema speaks of it.
+        (
+            json!({"type": "object", "properties": {"a": {"type": "integer"}}}),
+            &["{}", "{\"a\":1}"],
+            &["{\"b\":1}", "{\"a\":1,\"b\":1}"],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": true}),
+            &["{\"a\":1,\"b\":1}"],
+            &["{\"a\":\"\"}"],
+        ),
+        (
+            json!({"allOf": [
+                {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+                {"type": "object", "properties": {"b": {"type": "integer"}}, "required": ["b"]},
+            ]}),
+            &["{\"a\":1,\"b\":1}"],
+            &["{\"a\":1}"],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["b"]}),
+            &["{\"a\":1,\"b\":1}"],
+            &["{\"a\":1}"],
+        ),
     ] {
         let grammar = Grammar::Schema(schema);
         assert_eq!(matcher(&grammar).warnings(), [""; 0]);
@@ -249,7 +273,7 @@ fn what_is_not_enforced_is_said() {
             "oneOf",
         ),
         (
-            json!({"type": "object", "properties": {"a": true, "b": true}, "maxProperties": 1}),
+            json!({"type": "object", "properties": {"a": true, "b": true}, "additionalProperties": true, "maxProperties": 1}),
             "maxProperties",
         ),
     ] {

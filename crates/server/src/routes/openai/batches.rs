@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     response::Response,
 };
 use serde_json::{Map, Value};
@@ -57,11 +57,7 @@ pub(super) async fn create(
     told(created)
 }
 
-pub(super) async fn list(
-    State(app): State<App>,
-    asker: Asker,
-    Query(paging): Query<Paging>,
-) -> Response {
+pub(super) async fn list(State(app): State<App>, asker: Asker, paging: Paging) -> Response {
     let owner = asker.owner();
     let listed = app
         .desk

@@ -8,10 +8,10 @@ use std::{
 use axum::{
     body::Body,
     extract::{
-        FromRequest, Multipart, Path, Query, Request, State,
+        FromRequest, FromRequestParts, Multipart, Path, Query, Request, State,
         multipart::{Field, MultipartError},
     },
-    http::{HeaderValue, header::CONTENT_TYPE},
+    http::{HeaderValue, header::CONTENT_TYPE, request::Parts},
     response::Response,
 };
 use bytes::Bytes;
@@ -43,6 +43,16 @@ pub(super) struct Paging {
     purpose: Option<String>,
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Paging {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let read = Query::try_from_uri(&parts.uri);
+        read.map(|Query(paging)| paging)
+            .map_err(|error| told(Err(Failure::invalid("", error.body_text()))))
+    }
+}
+
 impl Paging {
     pub(super) fn page(&self) -> Page {
         Page {
@@ -71,9 +81,11 @@ async fn receive(app: &App, asker: &Asker, request: Request) -> Result<Meta, Fai
             "file" if draft.is_none() => {
                 upload.filename = part.file_name().unwrap_or_default().to_owned();
                 let (owner, stamp) = (asker.owner(), stamp());
-                let begun = app
-                    .desk
-                    .papers(move |papers| papers.files.begin(&owner, &stamp));
+                let begun = app.desk.papers(move |papers| {
+                    // What expired makes room; should that fail, the beginning tells.
+                    let _ = papers.files.sweep(stamp.created);
+                    papers.files.begin(&owner, &stamp)
+                });
                 draft = Some(write(begun.await?, part).await?);
             }
             "file" => return Err(Failure::invalid("file", "there is more than one file")),
@@ -123,11 +135,7 @@ fn broken(error: MultipartError) -> Failure {
     )
 }
 
-pub(super) async fn list(
-    State(app): State<App>,
-    asker: Asker,
-    Query(paging): Query<Paging>,
-) -> Response {
+pub(super) async fn list(State(app): State<App>, asker: Asker, paging: Paging) -> Response {
     let owner = asker.owner();
     let listed = app.desk.papers(move |papers| {
         let (page, now) = (paging.page(), SystemTime::now());

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     response::Response,
 };
 use serde_json::{Map, Value};
@@ -173,7 +173,7 @@ pub(super) async fn items(
     State(app): State<App>,
     asker: Asker,
     Path(id): Path<String>,
-    Query(paging): Query<Paging>,
+    paging: Paging,
 ) -> Response {
     let (desk, owner, wanted) = (Arc::clone(&app.desk), asker.owner(), id.clone());
     let listed = blocking(move || {
