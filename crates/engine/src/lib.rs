@@ -15,6 +15,7 @@ mod prefix;
 pub mod sampling;
 pub mod scheduler;
 mod sequence;
+mod spill;
 mod stops;
 
 pub use answer::{Alternatives, Finish, Guide, Limits, Terms, Token};
@@ -24,6 +25,7 @@ pub use error::Error;
 pub use loaded::{Engine, Options};
 pub use memory::{available_memory, peak_memory, resident_memory};
 pub use sequence::{Event, Generation, Outcome, Sequence, Timing};
+pub use spill::Disk;
 pub use stops::Stops;
 
 /// What this crate's functions return.

@@ -38,7 +38,7 @@ impl Options {
 
 /// A loaded model.
 pub struct Engine {
-    pub(crate) model: Model<Cpu>,
+    pub(crate) model: Arc<Model<Cpu>>,
     tokenizer: Arc<Tokenizer>,
     predicted: Memory,
     load_time: Duration,
@@ -67,7 +67,7 @@ impl Engine {
             },
         )?;
         Ok(Self {
-            model,
+            model: Arc::new(model),
             tokenizer: Arc::new(tokenizer),
             predicted,
             load_time: start.elapsed(),
@@ -77,6 +77,11 @@ impl Engine {
     /// The model.
     pub fn model(&self) -> &Model<Cpu> {
         &self.model
+    }
+
+    /// The same, to keep.
+    pub(crate) fn shared_model(&self) -> Arc<Model<Cpu>> {
+        Arc::clone(&self.model)
     }
 
     /// Its vocabulary.

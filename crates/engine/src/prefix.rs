@@ -10,12 +10,16 @@ use std::collections::BTreeSet;
 use hearth_compute::Backend;
 use hearth_model::{Page, State};
 
+use crate::spill::{Kept, Key};
+
 /// The number of a node.
 pub(crate) type Node = usize;
 
 /// The tree.
 pub(crate) struct Prefixes<B: Backend> {
     page: usize,
+    /// The key that the pages of the roots come after.
+    root: Key,
     nodes: Vec<Option<Entry<B>>>,
     free: Vec<Node>,
     roots: Vec<Node>,
@@ -27,6 +31,11 @@ pub(crate) struct Prefixes<B: Backend> {
 struct Entry<B: Backend> {
     tokens: Vec<u32>,
     held: Page<B>,
+    /// Stands for its tokens and all above them.
+    key: Key,
+    depth: usize,
+    /// Went to the disk, or came from there.
+    saved: bool,
     parent: Option<Node>,
     children: Vec<Node>,
     used: u64,
@@ -45,10 +54,11 @@ pub(crate) struct Found<B: Backend> {
 }
 
 impl<B: Backend> Prefixes<B> {
-    /// Nothing yet, in pages of `page` tokens.
-    pub(crate) fn new(page: usize) -> Self {
+    /// Nothing yet, in pages of `page` tokens that come after `root`.
+    pub(crate) fn new(page: usize, root: Key) -> Self {
         Self {
             page,
+            root,
             nodes: Vec::new(),
             free: Vec::new(),
             roots: Vec::new(),
@@ -137,15 +147,105 @@ impl<B: Backend> Prefixes<B> {
         }
     }
 
+    /// Adds pages that were read from elsewhere: those of `tokens` from the page of number `first` on. Where the pages
+    /// before them are not there any more, they are of no use.
+    pub(crate) fn graft(&mut self, tokens: &[u32], first: usize, pages: Vec<Page<B>>) {
+        let mut read = pages.into_iter();
+        let mut at = None;
+        for (index, chunk) in tokens.chunks(self.page).enumerate() {
+            let there = self.child(at, chunk);
+            let page = if index < first { None } else { read.next() };
+            let next = match (there, page) {
+                (Some(id), _) => id,
+                (None, Some(page)) => {
+                    self.below(at, chunk); // makes room
+                    self.add(at, chunk, page)
+                }
+                (None, None) => return,
+            };
+            self.entry_mut(next).saved |= index >= first;
+            self.touch(next);
+            at = Some(next);
+        }
+    }
+
+    /// The key and number of the page that comes after a node.
+    pub(crate) fn after(&self, node: Option<Node>) -> (Key, usize) {
+        node.map_or((self.root, 0), |id| {
+            let entry = self.entry(id);
+            (entry.key, entry.depth + 1)
+        })
+    }
+
+    /// Whole pages, each after those above it, those of the branch that was used last first.
+    pub(crate) fn ranked(&self) -> Vec<Node> {
+        let nodes = (0..self.nodes.len()).filter(|&id| self.nodes[id].is_some());
+        let mut last: Vec<u64> = vec![0; self.nodes.len()];
+        for id in nodes.clone() {
+            let (used, mut at) = (self.entry(id).used, Some(id));
+            while let Some(node) = at.filter(|&node| last[node] < used) {
+                last[node] = used;
+                at = self.entry(node).parent;
+            }
+        }
+        let mut ranked: Vec<Node> = nodes
+            .filter(|&id| self.entry(id).tokens.len() == self.page)
+            .collect();
+        ranked.sort_by_key(|&id| (std::cmp::Reverse(last[id]), self.entry(id).depth));
+        ranked
+    }
+
+    /// A page with its place.
+    pub(crate) fn kept(&self, id: Node) -> Kept<B> {
+        let entry = self.entry(id);
+        Kept {
+            above: self.after(entry.parent).0,
+            depth: entry.depth,
+            tokens: entry.tokens.clone(),
+            page: entry.held.clone(),
+        }
+    }
+
+    /// Whole pages that are nowhere else, the most useful first.
+    pub(crate) fn unsaved(&self) -> Vec<Node> {
+        let mut ranked = self.ranked();
+        ranked.retain(|&id| !self.entry(id).saved);
+        ranked
+    }
+
+    /// Notes that a page is on its way to the disk.
+    pub(crate) fn saved(&mut self, id: Node) {
+        self.entry_mut(id).saved = true;
+    }
+
+    /// The pages of `tokens`, as far as they are there, the last perhaps partly filled.
+    pub(crate) fn path(&self, tokens: &[u32]) -> Vec<Kept<B>> {
+        let (mut at, mut path) = (None, Vec::new());
+        for chunk in tokens.chunks(self.page) {
+            let Some(id) = self.child(at, chunk) else {
+                break;
+            };
+            path.push(Kept {
+                tokens: chunk.to_vec(),
+                ..self.kept(id)
+            });
+            at = Some(id);
+        }
+        path
+    }
+
     /// Drops up to `count` pages, the longest unused first, from the ends of branches that no text goes on from.
-    /// Returns how many.
-    pub(crate) fn evict(&mut self, count: usize) -> usize {
+    /// Returns how many. `gone` is given those that are whole.
+    pub(crate) fn evict(&mut self, count: usize, mut gone: impl FnMut(Kept<B>)) -> usize {
         let mut dropped = 0;
         while dropped < count {
             let free = |(_, id): &&(u64, Node)| self.entry(*id).pins == 0;
             let Some(&(_, id)) = self.leaves.iter().find(free) else {
                 break;
             };
+            if self.entry(id).tokens.len() == self.page {
+                gone(self.kept(id));
+            }
             self.remove(id);
             dropped += 1;
         }
@@ -179,14 +279,17 @@ impl<B: Backend> Prefixes<B> {
         of.map_or(&self.roots, |id| &self.entry(id).children)
     }
 
+    /// The child that holds `chunk`.
+    fn child(&self, at: Option<Node>, chunk: &[u32]) -> Option<Node> {
+        let holds = |id: &&Node| self.entry(**id).tokens.starts_with(chunk);
+        self.children(at).iter().find(holds).copied()
+    }
+
     /// The child that holds `chunk` already. A child that holds only its beginning makes room for it.
     fn below(&mut self, at: Option<Node>, chunk: &[u32]) -> Option<Node> {
-        let children = self.children(at);
-        let found = children
-            .iter()
-            .copied()
-            .find(|&id| self.entry(id).tokens.starts_with(chunk));
+        let found = self.child(at, chunk);
         if found.is_none() {
+            let children = self.children(at);
             let begun = children
                 .iter()
                 .copied()
@@ -198,9 +301,13 @@ impl<B: Backend> Prefixes<B> {
 
     fn add(&mut self, parent: Option<Node>, tokens: &[u32], held: Page<B>) -> Node {
         self.clock += 1;
+        let (above, depth) = self.after(parent);
         let entry = Entry {
             tokens: tokens.to_vec(),
             held,
+            key: above.then(tokens),
+            depth,
+            saved: false,
             parent,
             children: Vec::new(),
             used: self.clock,

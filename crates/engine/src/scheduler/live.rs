@@ -6,7 +6,7 @@ use hearth_compute::Cpu;
 use hearth_model::State;
 
 use super::job::{Class, Flow, Job, Report, Sink, Update};
-use crate::{Engine, Error, Finish, Result, answer::Answer, prefix::Node};
+use crate::{Engine, Error, Finish, Result, answer::Answer, prefix::Node, spill::Coming};
 
 /// A text under way.
 pub(super) struct Live<'e> {
@@ -18,6 +18,8 @@ pub(super) struct Live<'e> {
     pub(super) state: State<Cpu>,
     /// The last whole page that the prefix tree shares with it, and how many there are.
     pub(super) shared: (Option<Node>, usize),
+    /// Pages that come from the disk: it begins once they are there.
+    pub(super) coming: Option<Coming>,
     shift: Option<usize>,
     prompt: usize,
     cached: Option<usize>,
@@ -65,6 +67,7 @@ impl<'e> Live<'e> {
             tokens: job.prompt,
             state: engine.model().state(),
             shared: (None, 0),
+            coming: None,
             shift: job.shift,
             cached: None,
             dropped: 0,
@@ -74,9 +77,8 @@ impl<'e> Live<'e> {
         })
     }
 
-    /// It has a place, and the state of as much as was cached.
-    pub(super) fn begin(&mut self, state: State<Cpu>) {
-        self.state = state;
+    /// It has a place, and its state is that of as much as was cached.
+    pub(super) fn begin(&mut self) {
         // A job that comes back after it made room was told before.
         if self.cached.is_none() {
             self.begun = Instant::now();

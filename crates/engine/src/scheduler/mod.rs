@@ -5,6 +5,7 @@
 //! another's end. Texts that somebody waits for come first: while one of them reads its prompt, work that nobody waits
 //! for rests, and a step of such work is given up between two layers when a chat arrives.
 
+mod disk;
 mod job;
 mod live;
 mod masks;
@@ -12,7 +13,7 @@ mod plan;
 mod queue;
 mod runner;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,6 +29,7 @@ pub use runner::{Full, Runner, Status};
 use crate::{
     Engine, Error, Finish, Result,
     prefix::{Prefixes, common},
+    spill::{Coming, Disk, Key, Spill},
 };
 use live::{Live, Next};
 use masks::Masks;
@@ -35,7 +37,7 @@ use plan::{Pace, Share};
 use queue::Queue;
 
 /// The limits of a scheduler.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Texts that generate at a time.
     pub parallel: usize,
@@ -43,6 +45,10 @@ pub struct Config {
     pub queue: usize,
     /// Bytes of keys and values, of running texts and kept prefixes together. One text of a whole context always fits.
     pub cache_bytes: usize,
+    /// Tells the model's weights from all others, for pages in files; without it there are none.
+    pub model: Option<[u8; 32]>,
+    /// Where prefixes go that outlive the process; none keeps them in memory alone.
+    pub disk: Option<Disk>,
 }
 
 impl Default for Config {
@@ -51,6 +57,8 @@ impl Default for Config {
             parallel: 64,
             queue: 512,
             cache_bytes: usize::MAX,
+            model: None,
+            disk: None,
         }
     }
 }
@@ -68,6 +76,8 @@ pub struct Totals {
     pub read: u64,
     /// Tokens of prompts that were cached.
     pub cached: u64,
+    /// Tokens that were read from the disk.
+    pub restored: u64,
     /// Tokens that were generated.
     pub generated: u64,
     /// Jobs that failed.
@@ -82,7 +92,10 @@ pub struct Scheduler<'e> {
     pages: usize,
     live: Vec<Live<'e>>,
     queue: Queue<'e>,
-    prefixes: Prefixes<Cpu>,
+    /// What all pages of the model come after.
+    pub(crate) root: Key,
+    pub(crate) prefixes: Prefixes<Cpu>,
+    pub(crate) spill: Option<Spill>,
     work: Workspace<Cpu>,
     masks: Masks,
     pace: Pace,
@@ -113,14 +126,20 @@ impl<'e> Scheduler<'e> {
         let page = engine.model().backend().page_len();
         let per_page = engine.model().state_bytes(page).max(1);
         let least = engine.context().div_ceil(page) + 1;
+        let root = config.model.map(|model| Key::root(engine, &model));
+        let disk = config.disk.as_ref().zip(root);
+        let spill = disk.and_then(|(disk, root)| Spill::open(engine, disk, root));
+        let root = root.unwrap_or_default();
         Self {
             engine,
-            config,
             page,
             pages: (config.cache_bytes / per_page).max(least),
+            config,
             live: Vec::new(),
             queue: Queue::new(),
-            prefixes: Prefixes::new(page),
+            root,
+            prefixes: Prefixes::new(page, root),
+            spill,
             work: Workspace::default(),
             masks: Masks::default(),
             pace: Pace::default(),
@@ -138,6 +157,11 @@ impl<'e> Scheduler<'e> {
                 sink.send(Update::Failed(error));
             }
         }
+    }
+
+    /// The model.
+    pub fn engine(&self) -> &'e Engine {
+        self.engine
     }
 
     /// Whether there is nothing to do.
@@ -165,10 +189,11 @@ impl<'e> Scheduler<'e> {
     /// `urgent` says that somebody came who waits; a step of other work is given up then.
     pub fn step(&mut self, urgent: &dyn Fn() -> bool) -> bool {
         self.drop_gone();
+        self.arrive();
         self.admit();
         let shares = plan::shares(&self.live, &self.pace);
         if shares.is_empty() {
-            return false;
+            return self.wait_for_disk();
         }
         self.make_room(&shares);
         let shares = plan::shares(&self.live, &self.pace);
@@ -180,8 +205,7 @@ impl<'e> Scheduler<'e> {
     pub fn cancel_all(&mut self) {
         let waiting = self.queue.drop_gone(|_| true);
         for live in waiting.into_iter().chain(std::mem::take(&mut self.live)) {
-            self.prefixes.unpin(live.shared.0);
-            live.done(Finish::Cancelled, String::new());
+            self.leave(live).done(Finish::Cancelled, String::new());
         }
     }
 
@@ -191,7 +215,7 @@ impl<'e> Scheduler<'e> {
             self.totals.failed += 1;
             live.failed(Error::Broken);
         }
-        self.prefixes = Prefixes::new(self.page);
+        self.prefixes = Prefixes::new(self.page, self.root);
         self.work = Workspace::default();
         self.masks = Masks::default();
     }
@@ -255,14 +279,29 @@ impl<'e> Scheduler<'e> {
     }
 
     fn enter(&mut self, mut live: Live<'e>) {
+        self.attach(&mut live);
+        live.coming = self.fetch(&live);
+        if live.coming.is_none() {
+            self.begin(&mut live);
+        }
+        self.live.push(live);
+        self.shrink();
+    }
+
+    /// Gives a text what there is of it.
+    fn attach(&mut self, live: &mut Live<'e>) {
         let empty = self.engine.model().state();
         let backend = self.engine.model().backend();
         let found = self.prefixes.take(backend, &live.tokens, empty);
         self.prefixes.pin(found.node);
+        self.prefixes.unpin(live.shared.0);
         live.shared = (found.node, found.pages);
-        self.totals.cached += found.state.len() as u64;
-        live.begin(found.state);
-        self.live.push(live);
+        live.state = found.state;
+    }
+
+    fn begin(&mut self, live: &mut Live<'e>) {
+        self.totals.cached += live.state.len() as u64;
+        live.begin();
     }
 
     /// Takes a text's place away; what it has is kept as long as there is room.
@@ -271,6 +310,7 @@ impl<'e> Scheduler<'e> {
         let mut live = self.leave(live);
         live.state = self.engine.model().state();
         live.shared = (None, 0);
+        live.coming = None;
         self.queue.push_front(live);
     }
 
@@ -279,15 +319,15 @@ impl<'e> Scheduler<'e> {
         self.prefixes.unpin(live.shared.0);
         let backend = self.engine.model().backend();
         self.prefixes.keep(backend, &live.tokens, &live.state, true);
-        let (own, kept, most) = self.pages();
-        self.prefixes.evict((own + kept).saturating_sub(most));
+        self.shrink();
         live
     }
 
     /// Pages that only this text has, once it has `more` tokens.
     fn own_pages(&self, live: &Live<'_>, more: usize) -> usize {
         let all = (live.state.len() + more).div_ceil(self.page);
-        all.saturating_sub(live.shared.1)
+        let coming = live.coming.as_ref().map_or(0, Coming::count);
+        all.saturating_sub(live.shared.1) + coming
     }
 
     fn free_pages(&self) -> usize {
@@ -313,7 +353,7 @@ impl<'e> Scheduler<'e> {
         loop {
             let (own, kept, most) = self.pages();
             let lacking = (own + kept + more).saturating_sub(most);
-            if self.prefixes.evict(lacking) == lacking || self.live.len() < 2 {
+            if self.evict(lacking) == lacking || self.live.len() < 2 {
                 return;
             }
             // The last who came, and of those that nobody waits for.

@@ -57,7 +57,7 @@ impl Pace {
 /// The next step, in the order of the texts. While somebody waits for a first token, nothing is done that nobody waits
 /// for.
 pub(super) fn shares(live: &[Live<'_>], pace: &Pace) -> Vec<Share> {
-    let ready = |live: &&Live<'_>| live.flow() == Flow::Go;
+    let ready = |live: &&Live<'_>| live.coming.is_none() && live.flow() == Flow::Go;
     let urgent = live
         .iter()
         .filter(ready)

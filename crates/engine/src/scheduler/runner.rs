@@ -2,10 +2,13 @@
 
 use std::{
     collections::VecDeque,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -16,6 +19,9 @@ use crate::{Engine, Error};
 
 /// How long a loop rests whose readers have enough for now.
 const REST: Duration = Duration::from_millis(2);
+/// How long there is nothing to do before prefixes are written to disk that are in memory alone, and between two looks
+/// whether the disk has time for more.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How a loop is doing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +49,7 @@ pub struct Full {
 }
 
 /// Work beside the texts, on the loop's thread, between two steps.
-type Task = Box<dyn FnOnce(&Engine) + Send>;
+type Task = Box<dyn FnOnce(&mut Scheduler<'_>) + Send>;
 
 struct Inbox {
     state: Mutex<State>,
@@ -80,9 +86,10 @@ impl Runner {
             urgent: AtomicUsize::new(0),
         });
         let (loops, its) = (Arc::clone(&engine), Arc::clone(&inbox));
+        let limits = config.clone();
         let thread = thread::Builder::new()
             .name("steps".to_owned())
-            .spawn(move || its.run(&loops, config))?;
+            .spawn(move || its.run(&loops, limits))?;
         Ok(Self {
             engine,
             config,
@@ -120,6 +127,29 @@ impl Runner {
     /// # Errors
     /// When as many wait as may; the task is not run then.
     pub fn run(&self, task: impl FnOnce(&Engine) + Send + 'static) -> Result<(), Full> {
+        self.task(|scheduler| task(scheduler.engine()))
+    }
+
+    /// Writes what is kept of a text to a file of its own, for [`Self::load`], and waits for it. Returns how many of the
+    /// tokens there were and the file's length. The file is of the form that pages have on disk, for this model and
+    /// these settings alone.
+    ///
+    /// # Errors
+    /// Those of the disk, or when the loop has no time for it.
+    pub fn save(&self, tokens: Vec<u32>, path: PathBuf) -> io::Result<(usize, u64)> {
+        self.wait(move |scheduler| scheduler.save(&tokens, &path))
+    }
+
+    /// Reads what [`Self::save`] wrote, and waits for it. A text that begins with these tokens goes on from there.
+    /// Returns the tokens and the file's length.
+    ///
+    /// # Errors
+    /// Those of the disk; of kind `InvalidData` where the file is damaged, or belongs to another model or other settings.
+    pub fn load(&self, path: PathBuf) -> io::Result<(Vec<u32>, u64)> {
+        self.wait(move |scheduler| scheduler.load(&path))
+    }
+
+    fn task(&self, task: impl FnOnce(&mut Scheduler<'_>) + Send + 'static) -> Result<(), Full> {
         let mut state = self.inbox.lock();
         let waiting = state.tasks.len();
         if state.stop || waiting >= self.config.queue {
@@ -128,6 +158,17 @@ impl Runner {
         state.tasks.push_back(Box::new(task));
         self.inbox.news.notify_all();
         Ok(())
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&mut Scheduler<'_>) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (done, result) = mpsc::sync_channel(1);
+        let task = move |scheduler: &mut Scheduler<'_>| drop(done.send(task(scheduler)));
+        self.task(task).map_err(io::Error::other)?;
+        let ended = |_| io::Error::other(Error::Stopped);
+        result.recv().map_err(ended)?
     }
 
     /// How the loop is doing.
@@ -167,17 +208,17 @@ impl Inbox {
     fn run(&self, engine: &Engine, config: Config) {
         let mut scheduler = Scheduler::new(engine, config);
         loop {
-            let (jobs, tasks, stop) = self.take(&scheduler);
+            let (jobs, tasks, stop) = self.take(&mut scheduler);
             if stop {
                 for mut job in jobs {
                     job.sink.send(Update::Failed(Error::Stopped));
                 }
-                scheduler.cancel_all();
+                scheduler.close();
                 return;
             }
             for task in tasks {
                 // Whoever waits for it notices that its answer will not come.
-                let _ = catch_unwind(AssertUnwindSafe(|| task(engine)));
+                let _ = catch_unwind(AssertUnwindSafe(|| task(&mut scheduler)));
             }
             for job in jobs {
                 scheduler.submit(job);
@@ -195,14 +236,24 @@ impl Inbox {
     }
 
     /// Takes what came; waits for something where there is nothing to do.
-    fn take(&self, scheduler: &Scheduler<'_>) -> (VecDeque<Job>, VecDeque<Task>, bool) {
+    fn take(&self, scheduler: &mut Scheduler<'_>) -> (VecDeque<Job>, VecDeque<Task>, bool) {
         let mut state = self.lock();
+        let mut unsaved = true;
         while scheduler.is_idle() && state.jobs.is_empty() && state.tasks.is_empty() && !state.stop
         {
-            state = self
-                .news
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            if unsaved {
+                let waited = self.news.wait_timeout(state, IDLE);
+                let (locked, time) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = locked;
+                if time.timed_out() {
+                    drop(state);
+                    unsaved = scheduler.save_some();
+                    state = self.lock();
+                }
+            } else {
+                let waited = self.news.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            }
         }
         self.urgent.store(0, Ordering::Relaxed);
         let jobs = std::mem::take(&mut state.jobs);

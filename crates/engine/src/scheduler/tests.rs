@@ -23,7 +23,7 @@ fn engine(context: usize) -> Engine {
     engine_in(Precision::Exact, context)
 }
 
-fn engine_in(precision: Precision, context: usize) -> Engine {
+pub(crate) fn engine_in(precision: Precision, context: usize) -> Engine {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/assets/bard.gguf");
     let checkpoint = Checkpoint::open(&path).unwrap();
     let options = Options {
@@ -37,7 +37,7 @@ fn engine_in(precision: Precision, context: usize) -> Engine {
 
 /// What a job was told.
 #[derive(Clone, Default)]
-struct Told {
+pub(crate) struct Told {
     updates: Arc<Mutex<Vec<Update>>>,
     gone: Arc<AtomicBool>,
     wait: Arc<AtomicBool>,
@@ -72,7 +72,7 @@ impl Sink for Told {
 }
 
 impl Told {
-    fn ids(&self) -> Vec<u32> {
+    pub(crate) fn ids(&self) -> Vec<u32> {
         let updates = self.updates.lock().unwrap();
         let token = |update: &Update| match update {
             Update::Token(token) => Some(token.id),
@@ -81,7 +81,7 @@ impl Told {
         updates.iter().filter_map(token).collect()
     }
 
-    fn report(&self) -> Option<Report> {
+    pub(crate) fn report(&self) -> Option<Report> {
         match self.updates.lock().unwrap().last() {
             Some(Update::Done(report)) => Some(report.clone()),
             _ => None,
@@ -107,7 +107,7 @@ fn terms(seed: u64, tokens: usize) -> Terms {
     }
 }
 
-fn job(prompt: &[u32], seed: u64, tokens: usize, told: &Told) -> Job {
+pub(crate) fn job(prompt: &[u32], seed: u64, tokens: usize, told: &Told) -> Job {
     Job {
         prompt: prompt.to_vec(),
         terms: terms(seed, tokens),
@@ -118,13 +118,13 @@ fn job(prompt: &[u32], seed: u64, tokens: usize, told: &Told) -> Job {
     }
 }
 
-fn prompt(seed: u32, len: usize) -> Vec<u32> {
+pub(crate) fn prompt(seed: u32, len: usize) -> Vec<u32> {
     (0..len as u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)) % 900 + 4)
         .collect()
 }
 
-fn drain(scheduler: &mut Scheduler<'_>) {
+pub(crate) fn drain(scheduler: &mut Scheduler<'_>) {
     let mut steps = 0;
     while !scheduler.is_idle() {
         scheduler.step(&|| false);
@@ -133,7 +133,7 @@ fn drain(scheduler: &mut Scheduler<'_>) {
     }
 }
 
-fn alone(engine: &Engine, prompt: &[u32], seed: u64, tokens: usize) -> Vec<u32> {
+pub(crate) fn alone(engine: &Engine, prompt: &[u32], seed: u64, tokens: usize) -> Vec<u32> {
     let generation = Generation {
         prompt,
         terms: terms(seed, tokens),

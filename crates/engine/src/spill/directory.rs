@@ -1,0 +1,243 @@
+//! Where pages lie: `<root>/<model and settings>/<key>`, bounded in total.
+//!
+//! Any number of processes share a directory. A page gets its name when it is whole. Bytes are counted before they are
+//! written, in the file `<root>/size`, which is locked while it changes: so the bound holds for all of them together.
+//! A count that is too high, since somebody died or removed a page, is set right by the next look at the files.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use super::key::Key;
+
+/// A draft that was not touched for so long belongs to nobody.
+const ABANDONED: Duration = Duration::from_secs(3600);
+/// Numbers the drafts of this process.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
+/// The pages of one model under one set of settings, beside those of others.
+pub(super) struct Directory {
+    root: PathBuf,
+    own: PathBuf,
+    limit: u64,
+    create: Create,
+}
+
+/// Makes a draft; in tests something stands in for the disk.
+pub(super) type Create = fn(&Path) -> io::Result<Box<dyn Write>>;
+
+/// A new file.
+pub(super) fn create(path: &Path) -> io::Result<Box<dyn Write>> {
+    let file = private(OpenOptions::new().create_new(true)).open(path)?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+impl Directory {
+    /// Makes the directory where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be made or its count not be written.
+    pub(super) fn open(root: &Path, limit: u64, model: Key, create: Create) -> io::Result<Self> {
+        let directory = Self {
+            root: root.to_owned(),
+            own: root.join(model.to_string()),
+            limit,
+            create,
+        };
+        make(&directory.own)?;
+        directory.reserve(0)?;
+        Ok(directory)
+    }
+
+    fn path(&self, key: Key) -> PathBuf {
+        self.own.join(key.to_string())
+    }
+
+    /// Whether a page is there, as far as its name says.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.path(key).is_file()
+    }
+
+    /// Opens a page that has to have so many bytes.
+    pub(super) fn page(&self, key: Key, bytes: u64) -> io::Result<File> {
+        let file = File::open(self.path(key))?;
+        if file.metadata()?.len() != bytes {
+            return Err(super::record::damaged("it has another length"));
+        }
+        Ok(file)
+    }
+
+    /// Removes a page that is of no use.
+    pub(super) fn remove(&self, key: Key) {
+        // If it stays it is found useless again: that costs time alone.
+        let _ = fs::remove_file(self.path(key));
+    }
+
+    /// Says that a page was of use just now. Among those of one moment the ones of higher `order` go first.
+    pub(super) fn touch(&self, key: Key, order: usize) {
+        // Not on every file system; then pages go in the order of their writing.
+        let _ = File::open(self.path(key)).and_then(|file| set_time(&file, order));
+    }
+
+    /// Writes a page of `bytes` bytes unless it is there. False where there is no room for it within the limit.
+    ///
+    /// # Errors
+    /// Those of the disk; nothing has the page's name then.
+    pub(super) fn write(
+        &self,
+        key: Key,
+        bytes: u64,
+        order: usize,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        if self.has(key) {
+            self.touch(key, order);
+            return Ok(true);
+        }
+        if !self.reserve(bytes)? {
+            return Ok(false);
+        }
+        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let draft = self
+            .own
+            .join(format!("{}-{number}.draft", std::process::id()));
+        let written = self.draft(&draft).and_then(|mut file| {
+            fill(&mut file)?;
+            file.flush()
+        });
+        let named = written.and_then(|()| fs::rename(&draft, self.path(key)));
+        if let Err(error) = named {
+            let _ = fs::remove_file(&draft); // or it is removed as abandoned
+            return Err(error);
+        }
+        self.touch(key, order);
+        Ok(true)
+    }
+
+    fn draft(&self, path: &Path) -> io::Result<Box<dyn Write>> {
+        match (self.create)(path) {
+            // Somebody cleared everything away, which is their right.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make(&self.own)?;
+                (self.create)(path)
+            }
+            made => made,
+        }
+    }
+
+    /// Counts bytes that will be written. Past the limit the longest unused pages of all models go, an eighth of the
+    /// limit at a time.
+    fn reserve(&self, bytes: u64) -> io::Result<bool> {
+        let room = self.limit - self.limit / 8;
+        if bytes > room {
+            return Ok(false);
+        }
+        let path = self.root.join("size");
+        let mut open = OpenOptions::new();
+        let open = private(open.read(true).create(true).truncate(false));
+        let mut file = match open.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make(&self.own)?;
+                open.open(&path)?
+            }
+            opened => opened?,
+        };
+        file.lock()?; // until it is closed
+        let mut count = [0; 8];
+        let mut total = match file.read_exact(&mut count) {
+            Ok(()) => u64::from_le_bytes(count),
+            Err(_) => u64::MAX,
+        };
+        if total.saturating_add(bytes) > self.limit {
+            total = self.trim(room - bytes)?;
+        }
+        if total + bytes > self.limit {
+            return Ok(false);
+        }
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&(total + bytes).to_le_bytes())?;
+        Ok(true)
+    }
+
+    /// Removes the longest unused pages until the rest takes `most` bytes at most. Returns what it takes.
+    fn trim(&self, most: u64) -> io::Result<u64> {
+        let mut files = self.files()?;
+        let mut total: u64 = files.iter().map(|file| file.bytes).sum();
+        if total <= most {
+            return Ok(total);
+        }
+        files.sort_unstable_by_key(|file| file.used);
+        let now = SystemTime::now();
+        for file in files {
+            if total <= most {
+                break;
+            }
+            let age = now.duration_since(file.used).unwrap_or_default();
+            let draft = file.path.extension().is_some_and(|name| name == "draft");
+            if (!draft || age > ABANDONED) && removed(&file.path) {
+                total -= file.bytes;
+            }
+        }
+        Ok(total)
+    }
+
+    /// All pages and drafts of all models.
+    fn files(&self) -> io::Result<Vec<Listed>> {
+        let mut files = Vec::new();
+        for model in fs::read_dir(&self.root)? {
+            // What is no directory is not a model's, and what cannot be read is not counted.
+            for file in fs::read_dir(model?.path()).into_iter().flatten() {
+                let file = file?;
+                // Another process may have removed it.
+                let Ok(about) = file.metadata() else {
+                    continue;
+                };
+                files.push(Listed {
+                    path: file.path(),
+                    bytes: about.len(),
+                    used: about.modified()?,
+                });
+            }
+        }
+        Ok(files)
+    }
+}
+
+struct Listed {
+    path: PathBuf,
+    bytes: u64,
+    used: SystemTime,
+}
+
+fn removed(path: &Path) -> bool {
+    match fs::remove_file(path) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// A page says that it is some milliseconds older than the one above it, so that the ends of texts go first.
+fn set_time(file: &File, order: usize) -> io::Result<()> {
+    let now = SystemTime::now();
+    let before = Duration::from_millis(order as u64);
+    file.set_modified(now.checked_sub(before).unwrap_or(now))
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Opens for writing, a new file for its owner alone: pages hold what people wrote.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options.write(true)
+}
