@@ -252,13 +252,14 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 
 /// Bytes that can still be written to the disk of `path`; nothing where the system does not say.
 #[cfg(unix)]
-pub(crate) fn free_space(path: &Path) -> Option<u64> {
+pub fn free_space(path: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(path).ok()?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
+/// Unknown here.
 #[cfg(not(unix))]
-pub(crate) fn free_space(_: &Path) -> Option<u64> {
+pub fn free_space(_: &Path) -> Option<u64> {
     None
 }
 

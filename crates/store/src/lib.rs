@@ -34,7 +34,7 @@ mod transfer;
 
 pub use create::{Base, Create, Recipe, Transform};
 pub use digest::{Digest, DigestError, Hasher};
-pub use disk::{Disk, Faults};
+pub use disk::{Disk, Faults, free_space};
 pub use error::Error;
 pub use http::{Client, Credentials, Reach, Timing};
 pub use layout::Layout;

@@ -73,6 +73,10 @@ pub(crate) struct Arguments {
     /// Tokens that an answer and its prompt may have, where neither the request nor the model says
     #[arg(long, value_name = "TOKENS", visible_alias = "context")]
     ctx: Option<usize>,
+    /// Disk for prompts that were read before, in the store's directory: 20G, 500M, 0 for none; by default 8G or a tenth
+    /// of the free disk. What people wrote can be told from it
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    cache_disk: Option<u64>,
     /// Logs as JSON
     #[arg(long)]
     log_json: bool,
@@ -100,6 +104,24 @@ fn keep_alive(text: &str) -> Result<KeepAlive, String> {
     Duration::try_from_secs_f64(value * seconds)
         .map(KeepAlive::For)
         .map_err(|_| format!("'{text}' is too long; -1 is for ever"))
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+    let shift = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(format!("'{unit}' is no unit of size: expected K, M, G or T")),
+    };
+    let value: u64 = number
+        .parse()
+        .map_err(|_| format!("'{text}' is no size: expected 20G, 500M or 0"))?;
+    value
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("'{text}' is more than any disk has"))
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -152,6 +174,7 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
         .inspect_err(|error| eprintln!("note: usage is not kept: {error}"))
         .ok();
     let server = Server::bind(config, Arc::clone(&metrics), usage.clone()).await?;
+    let disk = library.kept(arguments.cache_disk);
     let models = Models::new(
         library,
         models::Config {
@@ -162,6 +185,7 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
             precision: Precision::Fast,
             parallel: arguments.parallel,
             queue: arguments.max_queue,
+            disk,
             ..models::Config::default()
         },
     );

@@ -11,7 +11,7 @@ use std::{
 use hearth_compute::Precision;
 use hearth_engine::fit::Guard;
 use hearth_engine::{
-    Engine, Options, available_memory, recommended, sampling::Settings, scheduler,
+    Disk, Engine, Options, available_memory, recommended, sampling::Settings, scheduler,
 };
 use hearth_grammar::Vocabulary;
 use hearth_store::Presence;
@@ -46,6 +46,8 @@ pub struct Config {
     pub queue: usize,
     /// Load models even where they do not fit.
     pub force: bool,
+    /// Where prefixes go that outlive a loaded model and the process.
+    pub disk: Option<Disk>,
 }
 
 impl Default for Config {
@@ -60,6 +62,7 @@ impl Default for Config {
             parallel: None,
             queue: 512,
             force: false,
+            disk: None,
         }
     }
 }
@@ -422,7 +425,7 @@ impl Models {
             located.announce(engine.context(), engine.predicted().peak() as u64, "serve");
         let settings = [Defaults::Ollama, Defaults::LlamaServer]
             .map(|kind| recommended(&checkpoint, base(kind)));
-        let config = self.scheduler(&engine);
+        let config = self.scheduler(&engine, &located);
         let runner = scheduler::Runner::start(Arc::new(engine), config).map_err(|e| refused(&e))?;
         Ok(Loaded {
             located,
@@ -444,7 +447,7 @@ impl Models {
     }
 
     /// Half of the memory that is free is for keys and values, and never less than one context needs.
-    fn scheduler(&self, engine: &Engine) -> scheduler::Config {
+    fn scheduler(&self, engine: &Engine, located: &Located) -> scheduler::Config {
         let one = engine.model().state_bytes(engine.context());
         let free = self
             .config
@@ -461,6 +464,8 @@ impl Models {
                 .unwrap_or((cache_bytes / page).clamp(1, PARALLEL)),
             queue: self.config.queue,
             cache_bytes,
+            model: Some(located.identity()),
+            disk: self.config.disk.clone(),
         }
     }
 }

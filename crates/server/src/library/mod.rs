@@ -14,6 +14,7 @@ use hearth_store::{
 };
 
 mod error;
+mod kept;
 mod parameters;
 mod voice;
 
