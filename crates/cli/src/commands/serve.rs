@@ -108,13 +108,21 @@ fn keep_alive(text: &str) -> Result<KeepAlive, String> {
 
 fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
-    let shift = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+    let shift = match unit
+        .to_ascii_uppercase()
+        .trim_end_matches('B')
+        .trim_end_matches('I')
+    {
         "" => 0,
         "K" => 10,
         "M" => 20,
         "G" => 30,
         "T" => 40,
-        _ => return Err(format!("'{unit}' is no unit of size: expected K, M, G or T")),
+        _ => {
+            return Err(format!(
+                "'{unit}' is no unit of size: expected K, M, G or T"
+            ));
+        }
     };
     let value: u64 = number
         .parse()

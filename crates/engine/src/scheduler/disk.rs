@@ -1,9 +1,13 @@
 //! The loop's dealings with the disk: what is fetched for a text before it begins, and what is written.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use super::{Live, Scheduler};
-use crate::spill::{self, Coming};
+use crate::spill::{self, Coming, ranked_at};
 
 /// How long a step waits for the disk where there is nothing else to do.
 const WAIT: Duration = Duration::from_millis(2);
@@ -61,9 +65,11 @@ impl<'e> Scheduler<'e> {
     /// Drops up to `count` pages of kept prefixes; they go to the disk if it has time for them.
     pub(super) fn evict(&mut self, count: usize) -> usize {
         let spill = self.spill.as_ref();
+        let now = SystemTime::now();
         self.prefixes.evict(count, |kept| {
             if let Some(spill) = spill {
-                spill.offer(kept);
+                let used = ranked_at(now, kept.depth);
+                spill.offer(kept, used);
             }
         })
     }
@@ -74,8 +80,9 @@ impl<'e> Scheduler<'e> {
         let Some(spill) = &self.spill else {
             return false;
         };
-        for node in self.prefixes.unsaved() {
-            if !spill.offer(self.prefixes.kept(node)) {
+        let now = SystemTime::now();
+        for (rank, node) in self.prefixes.unsaved().into_iter().enumerate() {
+            if !spill.offer(self.prefixes.kept(node), ranked_at(now, rank)) {
                 return true;
             }
             self.prefixes.saved(node);

@@ -62,6 +62,11 @@ impl Directory {
         self.path(key).is_file()
     }
 
+    /// How many pages of so many bytes there can be.
+    pub(super) fn room(&self, bytes: u64) -> u64 {
+        (self.limit - self.limit / 8) / bytes.max(1)
+    }
+
     /// Opens a page that has to have so many bytes.
     pub(super) fn page(&self, key: Key, bytes: u64) -> io::Result<File> {
         let file = File::open(self.path(key))?;
@@ -77,10 +82,10 @@ impl Directory {
         let _ = fs::remove_file(self.path(key));
     }
 
-    /// Says that a page was of use just now. Among those of one moment the ones of higher `order` go first.
-    pub(super) fn touch(&self, key: Key, order: usize) {
+    /// Says when a page was of use last.
+    pub(super) fn touch(&self, key: Key, used: SystemTime) {
         // Not on every file system; then pages go in the order of their writing.
-        let _ = File::open(self.path(key)).and_then(|file| set_time(&file, order));
+        let _ = File::open(self.path(key)).and_then(|file| file.set_modified(used));
     }
 
     /// Writes a page of `bytes` bytes unless it is there. False where there is no room for it within the limit.
@@ -91,11 +96,11 @@ impl Directory {
         &self,
         key: Key,
         bytes: u64,
-        order: usize,
+        used: SystemTime,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<bool> {
         if self.has(key) {
-            self.touch(key, order);
+            self.touch(key, used);
             return Ok(true);
         }
         if !self.reserve(bytes)? {
@@ -114,7 +119,7 @@ impl Directory {
             let _ = fs::remove_file(&draft); // or it is removed as abandoned
             return Err(error);
         }
-        self.touch(key, order);
+        self.touch(key, used);
         Ok(true)
     }
 
@@ -218,13 +223,6 @@ fn removed(path: &Path) -> bool {
         Ok(()) => true,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
-}
-
-/// A page says that it is some milliseconds older than the one above it, so that the ends of texts go first.
-fn set_time(file: &File, order: usize) -> io::Result<()> {
-    let now = SystemTime::now();
-    let before = Duration::from_millis(order as u64);
-    file.set_modified(now.checked_sub(before).unwrap_or(now))
 }
 
 fn make(path: &Path) -> io::Result<()> {

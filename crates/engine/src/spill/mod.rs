@@ -23,6 +23,7 @@ use std::{
     io::{self, BufReader, BufWriter, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use hearth_compute::{Backend, Cpu};
@@ -93,9 +94,9 @@ impl Spill {
             .ok()
     }
 
-    /// Has a page written when there is time. False where too many wait already.
-    pub(crate) fn offer(&self, kept: Kept) -> bool {
-        self.writer.offer(kept).is_ok()
+    /// Has a page written when there is time, and when it was of use. False where too many wait already.
+    pub(crate) fn offer(&self, kept: Kept, used: SystemTime) -> bool {
+        self.writer.offer((kept, used)).is_ok()
     }
 
     /// Begins to read what comes after `above`: as many whole pages as `tokens` has and the disk too. Nothing where the
@@ -104,10 +105,21 @@ impl Spill {
         reader::fetch(&self.place, above, depth, tokens)
     }
 
-    /// Writes what is left, the first the most useful, for a limited time.
+    /// Writes what is left, the most useful first, for a limited time.
     pub(crate) fn close(self, rest: impl Iterator<Item = Kept>) {
-        self.writer.close(rest);
+        let room = self.place.directory.room(self.place.page_bytes()) as usize;
+        let now = SystemTime::now();
+        let ranked = rest.take(room).enumerate();
+        self.writer
+            .close(ranked.map(|(rank, kept)| (kept, ranked_at(now, rank))));
     }
+}
+
+/// When a page was of use that comes so many places after the most useful one of a moment: a page is milliseconds older
+/// than the one above it, so that the ends of texts are forgotten first.
+pub(crate) fn ranked_at(now: SystemTime, rank: usize) -> SystemTime {
+    let before = Duration::from_millis(rank as u64);
+    now.checked_sub(before).unwrap_or(now)
 }
 
 /// Writes pages, each followed by the next, to a file of their own. Returns its length.

@@ -8,13 +8,13 @@ use std::{
         mpsc::{self, Receiver},
     },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use hearth_compute::{Backend as _, Cpu};
 use hearth_model::{Page, State};
 
-use super::{Key, Place, record};
+use super::{Key, Place, ranked_at, record};
 
 /// Threads that read beside each other at most: more than disks and memory gain from.
 const READERS: usize = 8;
@@ -139,7 +139,8 @@ impl Place {
             file.and_then(|file| record::read(&self.model, empty, want.above, &want.tokens, file));
         match page {
             Ok(page) => {
-                self.directory.touch(want.key, order);
+                let used = ranked_at(SystemTime::now(), order);
+                self.directory.touch(want.key, used);
                 Some(page)
             }
             Err(error) => {

@@ -65,6 +65,12 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Pages that have their name.
+fn whole(directory: &Path) -> usize {
+    let all = files(directory).into_iter();
+    all.filter(|file| file.extension().is_none()).count()
+}
+
 fn total(directory: &Path) -> u64 {
     files(directory)
         .iter()
@@ -182,7 +188,7 @@ fn what_leaves_memory_comes_back_from_the_disk() {
     }
     let before = scheduler.totals().restored;
     // The first text was written beside the others: its last page at least two texts ago.
-    while files(place.path()).len() < 7 {
+    while whole(place.path()) < 7 {
         std::thread::yield_now();
     }
     let mut scheduler_again = || ask(&mut scheduler, &texts[0]);
@@ -202,12 +208,7 @@ fn what_nobody_asks_for_now_is_written_at_leisure() {
     assert!(files(place.path()).is_empty());
     while scheduler.save_some() {}
     assert!(scheduler.prefixes.unsaved().is_empty());
-    while files(place.path())
-        .iter()
-        .filter(|file| file.extension().is_none())
-        .count()
-        < 4
-    {
+    while whole(place.path()) < 4 {
         std::thread::yield_now();
     }
     // The process dies; another one has the text.
@@ -424,7 +425,8 @@ fn two_loops_share_a_directory() {
         .any(|file| file.extension().is_some());
     assert!(!drafts, "everything has its name");
     let mut third = Scheduler::new(&engine, config);
-    assert_eq!(ask(&mut third, &prompt(6, 400)).0, 384);
+    let restored = (0..7).map(|seed| ask(&mut third, &prompt(seed, 400)).0);
+    assert!(restored.sum::<usize>() >= 12 * PAGE);
 }
 
 /// A disk that takes two thousand bytes of each file.

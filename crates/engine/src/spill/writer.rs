@@ -8,7 +8,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{Kept, Place, record};
@@ -20,9 +20,12 @@ const LAST: Duration = Duration::from_secs(5);
 /// Between two looks at a line that is full.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// A page and when it was of use.
+pub(super) type Dated = (Kept, SystemTime);
+
 /// A line of pages and the thread that writes them.
 pub(super) struct Writer {
-    line: SyncSender<Kept>,
+    line: SyncSender<Dated>,
     /// Closed when the thread is done.
     done: Receiver<()>,
     /// Nothing is written any more: the disk refused, or time is up.
@@ -38,9 +41,9 @@ impl Writer {
         let its = Arc::clone(&off);
         thread::Builder::new().name("pages".to_owned()).spawn(move || {
             let _ends: SyncSender<()> = ends;
-            for kept in pages {
+            for page in pages {
                 if !its.load(Ordering::Relaxed)
-                    && let Err(error) = place.write(&kept)
+                    && let Err(error) = place.write(&page)
                 {
                     its.store(true, Ordering::Relaxed);
                     tracing::warn!(%error, "no more prefixes are written to disk until the model is loaded again");
@@ -51,24 +54,24 @@ impl Writer {
     }
 
     /// Puts a page in line, or gives it back where the line is full.
-    pub(super) fn offer(&self, kept: Kept) -> Result<(), Kept> {
+    pub(super) fn offer(&self, page: Dated) -> Result<(), Dated> {
         if self.off.load(Ordering::Relaxed) {
             return Ok(()); // dropped, as it will be from now on
         }
-        self.line.try_send(kept).map_err(|error| match error {
-            TrySendError::Full(kept) | TrySendError::Disconnected(kept) => kept,
+        self.line.try_send(page).map_err(|error| match error {
+            TrySendError::Full(page) | TrySendError::Disconnected(page) => page,
         })
     }
 
     /// Writes the rest for as long as there is time, and waits for it.
-    pub(super) fn close(self, rest: impl Iterator<Item = Kept>) {
+    pub(super) fn close(self, rest: impl Iterator<Item = Dated>) {
         let until = Instant::now() + LAST;
-        'pages: for mut kept in rest {
-            while let Err(back) = self.offer(kept) {
+        'pages: for mut page in rest {
+            while let Err(back) = self.offer(page) {
                 if Instant::now() >= until {
                     break 'pages;
                 }
-                kept = back;
+                page = back;
                 thread::sleep(LOOK);
             }
         }
@@ -83,22 +86,22 @@ impl Writer {
 }
 
 impl Place {
-    fn page_bytes(&self) -> u64 {
+    pub(super) fn page_bytes(&self) -> u64 {
         use hearth_compute::Backend as _;
         record::bytes(&self.model, self.model.backend().page_len())
     }
 
-    fn write(&self, kept: &Kept) -> io::Result<()> {
+    fn write(&self, (kept, used): &Dated) -> io::Result<()> {
         let Kept {
             above,
-            depth,
             tokens,
             page,
+            ..
         } = kept;
         let bytes = record::bytes(&self.model, tokens.len());
         let fill = |to: &mut dyn io::Write| record::write(&self.model, *above, tokens, page, to);
         self.directory
-            .write(above.then(tokens), bytes, *depth, fill)?;
+            .write(above.then(tokens), bytes, *used, fill)?;
         Ok(())
     }
 }

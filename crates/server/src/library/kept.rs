@@ -42,7 +42,8 @@ impl Located {
             Weights::Parts(parts) => files(parts),
             Weights::Path(path) => match fs::read_dir(path) {
                 Ok(entries) => {
-                    let mut parts: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+                    let mut parts: Vec<PathBuf> =
+                        entries.flatten().map(|entry| entry.path()).collect();
                     parts.sort();
                     files(&parts)
                 }
@@ -70,7 +71,10 @@ mod tests {
         let place = tempfile::TempDir::new().unwrap();
         let path = place.path().join("a.gguf");
         fs::write(&path, "one").unwrap();
-        let (first, same) = (Located::path(&path).identity(), Located::path(&path).identity());
+        let (first, same) = (
+            Located::path(&path).identity(),
+            Located::path(&path).identity(),
+        );
         assert_eq!(first, same);
         fs::write(&path, "other").unwrap();
         let changed = Located::path(&path).identity();
