@@ -91,7 +91,7 @@ impl Place {
         record::bytes(&self.model, self.model.backend().page_len())
     }
 
-    fn write(&self, (kept, used): &Dated) -> io::Result<()> {
+    pub(super) fn write(&self, (kept, used): &Dated) -> io::Result<()> {
         let Kept {
             above,
             tokens,
