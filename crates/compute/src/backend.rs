@@ -9,7 +9,7 @@ use std::{
     ops::Range,
 };
 
-use hearth_format::Tensor;
+use hearth_format::{Bytes, Tensor};
 
 /// How products are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,6 +213,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// Those of the reader, of which the end of the data is one.
     fn read_page(&self, like: &Self::Cache, from: &mut dyn Read) -> io::Result<Self::Page>;
+    /// The page at the beginning of `from`, as [`Self::write_page`] wrote it, of caches of the sizes of `like`; `from` loses
+    /// it. It is used where it lies if that is possible. None where there are too few bytes, or they are not aligned.
+    fn lend_page(&self, like: &Self::Cache, from: &mut Bytes) -> Option<Self::Page>;
     /// Bytes that a cache of these sizes takes for `positions` positions.
     fn cache_bytes(
         &self,

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use hearth_format::Tensor;
+use hearth_format::{Bytes, Tensor};
 
 use crate::{
     Error, Isa, Matrix, Precision, Product, Team,
@@ -155,6 +155,10 @@ impl Backend for Cpu {
 
     fn read_page(&self, like: &Cache, from: &mut dyn Read) -> io::Result<CachePage> {
         CachePage::read(like, from)
+    }
+
+    fn lend_page(&self, like: &Cache, from: &mut Bytes) -> Option<CachePage> {
+        CachePage::lend(like, from)
     }
 
     fn cache_bytes(

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use hearth_format::Tensor;
+use hearth_format::{Bytes, Tensor};
 
 use crate::{
     Error, Isa, Matrix, Precision,
@@ -174,6 +174,10 @@ impl Backend for Sizes {
 
     fn read_page(&self, like: &Cache, from: &mut dyn Read) -> io::Result<CachePage> {
         CachePage::read(like, from)
+    }
+
+    fn lend_page(&self, like: &Cache, from: &mut Bytes) -> Option<CachePage> {
+        CachePage::lend(like, from)
     }
 
     fn cache_bytes(

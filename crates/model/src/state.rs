@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use hearth_compute::Backend;
+use hearth_format::Bytes;
 
 /// The state of one sequence: a value that can be cloned (a fork that shares pages) and rolled back.
 pub struct State<B: Backend> {
@@ -99,6 +100,17 @@ impl<B: Backend> State<B> {
             .map(|cache| backend.read_page(cache, from))
             .collect::<io::Result<_>>()?;
         Ok(Page { caches })
+    }
+
+    /// A page that [`Page::write`] wrote of a state of the same model and precision, used where it lies if that is
+    /// possible. None where there are too few bytes, or they are not aligned.
+    pub fn lend_page(&self, backend: &B, mut from: Bytes) -> Option<Page<B>> {
+        let caches = self
+            .caches
+            .iter()
+            .map(|cache| backend.lend_page(cache, &mut from))
+            .collect::<Option<_>>()?;
+        Some(Page { caches })
     }
 }
 

@@ -4,6 +4,7 @@
 //! row's result does not depend on the rows beside it. Vector versions fuse multiply and add, the
 //! scalar one does not.
 
+use bytemuck::Pod;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -16,7 +17,7 @@ use std::arch::x86_64::*;
 pub(crate) const COLUMNS: usize = 16;
 
 /// What a cache stores.
-pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
+pub(crate) trait Element: Pod + Default + Send + Sync + 'static {
     /// The value as f32.
     fn widen(self) -> f32;
     /// Stores `values` in `out`, rounded to nearest even.

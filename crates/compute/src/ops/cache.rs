@@ -18,6 +18,8 @@ use crate::{
     },
 };
 
+use super::page::Values;
+
 /// Positions of a page.
 pub(crate) const PAGE: usize = KEYS;
 
@@ -41,6 +43,11 @@ impl Shape {
     /// Values of a head from one position to the next: whole vectors.
     pub(crate) fn value_pitch(self) -> usize {
         self.value_dim.next_multiple_of(COLUMNS)
+    }
+
+    /// Values in a page's keys, and in its values.
+    pub(super) fn page_parts(self) -> [usize; 2] {
+        [self.key_dim, self.value_pitch()].map(|width| self.kv_heads * width * PAGE)
     }
 
     /// Values in a page, keys and values together.
@@ -85,11 +92,11 @@ pub(crate) enum Pages {
 
 /// 64 positions of all heads.
 #[derive(Clone, Debug)]
-pub(crate) struct Page<T> {
+pub(crate) struct Page<T: Element> {
     /// `[kv_heads][key_dim][PAGE]`.
-    pub(super) keys: Box<[T]>,
+    pub(super) keys: Values<T>,
     /// `[kv_heads][PAGE][value_pitch]`.
-    pub(super) values: Box<[T]>,
+    pub(super) values: Values<T>,
 }
 
 impl Cache {
@@ -166,11 +173,9 @@ impl Cache {
 
 impl<T: Element> Page<T> {
     pub(super) fn new(shape: Shape) -> Self {
-        let zeros = |n: usize| vec![T::default(); n].into_boxed_slice();
-        Self {
-            keys: zeros(shape.kv_heads * shape.key_dim * PAGE),
-            values: zeros(shape.kv_heads * PAGE * shape.value_pitch()),
-        }
+        let zeros = |n: usize| Values::Own(vec![T::default(); n].into_boxed_slice());
+        let [keys, values] = shape.page_parts().map(zeros);
+        Self { keys, values }
     }
 
     /// The keys of a head, `[key_dim][PAGE]`.

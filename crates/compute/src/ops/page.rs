@@ -1,12 +1,14 @@
-//! Pages of a cache as values of their own: shared between sequences, written to files, read back.
+//! Pages of a cache as values of their own: shared between sequences, written to files, read back or used where they
+//! lie in one.
 
 use std::{
     io::{self, Read, Write},
+    ops::{Deref, DerefMut},
     sync::Arc,
 };
 
-use bytemuck::Pod;
 use half::f16;
+use hearth_format::Bytes;
 
 use super::cache::{Cache, PAGE, Page, Pages};
 use crate::kernels::ops_tile::Element;
@@ -19,6 +21,54 @@ pub struct CachePage(Typed);
 enum Typed {
     F32(Arc<Page<f32>>),
     F16(Arc<Page<f16>>),
+}
+
+/// Values of a page: memory of its own, or a part of a file, which is copied when it is written.
+#[derive(Debug)]
+pub(crate) enum Values<T> {
+    Own(Box<[T]>),
+    /// Aligned for `T` and whole values long.
+    Lent(Bytes),
+}
+
+impl<T: Element> Values<T> {
+    /// The first `count` values of `from`, which loses them; none where there are fewer, or they are not aligned.
+    fn lend(from: &mut Bytes, count: usize) -> Option<Self> {
+        let bytes = count.checked_mul(size_of::<T>())?;
+        let part = from.slice(0, bytes)?;
+        bytemuck::try_cast_slice::<u8, T>(&part).ok()?;
+        *from = from.slice(bytes, from.len() - bytes)?;
+        Some(Self::Lent(part))
+    }
+}
+
+impl<T: Element> Deref for Values<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Own(values) => values,
+            Self::Lent(bytes) => bytemuck::cast_slice(bytes),
+        }
+    }
+}
+
+impl<T: Element> DerefMut for Values<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        if let Self::Lent(_) = self {
+            *self = self.clone();
+        }
+        let Self::Own(values) = self else {
+            unreachable!("a clone is memory of its own");
+        };
+        values
+    }
+}
+
+impl<T: Element> Clone for Values<T> {
+    fn clone(&self) -> Self {
+        Self::Own((**self).into())
+    }
 }
 
 impl Cache {
@@ -65,9 +115,25 @@ impl CachePage {
             Pages::F16(_) => Typed::F16(Page::read(like, from)?),
         }))
     }
+
+    /// The page at the beginning of `from`, used where it lies.
+    pub(crate) fn lend(like: &Cache, from: &mut Bytes) -> Option<Self> {
+        Some(Self(match &like.pages {
+            Pages::F32(_) => Typed::F32(Page::lend(like, from)?),
+            Pages::F16(_) => Typed::F16(Page::lend(like, from)?),
+        }))
+    }
 }
 
-impl<T: Element + Pod> Page<T> {
+impl<T: Element> Page<T> {
+    fn lend(like: &Cache, from: &mut Bytes) -> Option<Arc<Self>> {
+        let [keys, values] = like.shape.page_parts();
+        Some(Arc::new(Self {
+            keys: Values::lend(from, keys)?,
+            values: Values::lend(from, values)?,
+        }))
+    }
+
     fn write(&self, to: &mut dyn Write) -> io::Result<()> {
         to.write_all(bytemuck::cast_slice(&self.keys))?;
         to.write_all(bytemuck::cast_slice(&self.values))
@@ -81,10 +147,8 @@ impl<T: Element + Pod> Page<T> {
     }
 
     fn fitting(self: &Arc<Self>, shape: super::cache::Shape) -> Arc<Self> {
-        let expected = shape.kv_heads * PAGE;
         assert!(
-            self.keys.len() == expected * shape.key_dim
-                && self.values.len() == expected * shape.value_pitch(),
+            [self.keys.len(), self.values.len()] == shape.page_parts(),
             "a page of another shape"
         );
         self.clone()

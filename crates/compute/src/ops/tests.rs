@@ -528,7 +528,7 @@ proptest! {
         let keep = keep.min(len - 1);
         let mut cache = case.cache(&cpu);
         let want = case.step(&cpu, &mut cache, 0..len);
-        let (mut shared, mut read) = (case.cache(&cpu), case.cache(&cpu));
+        let (mut shared, mut read, mut lent) = (case.cache(&cpu), case.cache(&cpu), case.cache(&cpu));
         for index in 0..keep.div_ceil(cpu.page_len()) {
             let positions = (keep - index * cpu.page_len()).min(cpu.page_len());
             let page = cpu.page(&cache, index).expect("within the cache");
@@ -539,10 +539,20 @@ proptest! {
             prop_assert!(cpu.read_page(&read, &mut &*cut).is_err());
             let page = cpu.read_page(&read, &mut &*bytes).expect("whole");
             cpu.append_page(&mut read, &page, positions);
+            // Where it lies: first of what follows, and only where its values are aligned.
+            let shifted = Bytes::new([&[0; 64][..], &bytes, &[7]].concat());
+            let mut from = shifted.slice(64, bytes.len() + 1).expect("so many");
+            let page = cpu.lend_page(&lent, &mut from).expect("whole and aligned");
+            prop_assert_eq!(&from[..], &[7]);
+            cpu.append_page(&mut lent, &page, positions);
+            for (start, len) in [(63, bytes.len()), (64, bytes.len() - 1)] {
+                let mut from = shifted.slice(start, len).expect("so many");
+                prop_assert!(cpu.lend_page(&lent, &mut from).is_none());
+            }
         }
         prop_assert!(cpu.page(&cache, len.div_ceil(cpu.page_len())).is_none());
         let tail = bits(&want[keep * 2 * 2 * 17..]);
-        for other in [&mut shared, &mut read] {
+        for other in [&mut shared, &mut read, &mut lent] {
             prop_assert_eq!(other.len(), keep);
             prop_assert_eq!(&bits(&case.step(&cpu, other, keep..len)), &tail);
         }

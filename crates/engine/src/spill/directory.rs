@@ -12,6 +12,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use hearth_format::Bytes;
+
 use super::key::Key;
 
 /// A draft that was not touched for so long belongs to nobody.
@@ -30,10 +32,13 @@ pub(super) struct Directory {
 /// Makes a draft; in tests something stands in for the disk.
 pub(super) type Create = fn(&Path) -> io::Result<Box<dyn Write>>;
 
-/// A new file.
+/// A new file that its owner can read and nobody write to again.
 pub(super) fn create(path: &Path) -> io::Result<Box<dyn Write>> {
-    let file = private(OpenOptions::new().create_new(true)).open(path)?;
-    Ok(Box::new(BufWriter::new(file)))
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o400);
+    Ok(Box::new(BufWriter::new(options.open(path)?)))
 }
 
 impl Directory {
@@ -67,13 +72,9 @@ impl Directory {
         (self.limit - self.limit / 8) / bytes.max(1)
     }
 
-    /// Opens a page that has to have so many bytes.
-    pub(super) fn page(&self, key: Key, bytes: u64) -> io::Result<File> {
-        let file = File::open(self.path(key))?;
-        if file.metadata()?.len() != bytes {
-            return Err(super::record::damaged("it has another length"));
-        }
-        Ok(file)
+    /// Maps a page. Nobody writes to a file that has a page's name, and one that is removed stays as long as it is mapped.
+    pub(super) fn page(&self, key: Key) -> hearth_format::Result<Bytes> {
+        hearth_format::map_file(&self.path(key))
     }
 
     /// Removes a page that is of no use.

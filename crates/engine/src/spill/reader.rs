@@ -1,7 +1,6 @@
 //! The threads that read.
 
 use std::{
-    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -133,10 +132,9 @@ impl Place {
     }
 
     fn read_one(&self, empty: &State<Cpu>, want: &Wanted, order: usize) -> Option<Page<Cpu>> {
-        let bytes = record::bytes(&self.model, want.tokens.len());
-        let file = self.directory.page(want.key, bytes);
-        let page =
-            file.and_then(|file| record::read(&self.model, empty, want.above, &want.tokens, file));
+        // What cannot be mapped is not there any more, or nothing that was written here.
+        let file = self.directory.page(want.key).ok()?;
+        let page = record::lend(&self.model, empty, want.above, &want.tokens, &file);
         match page {
             Ok(page) => {
                 let used = ranked_at(SystemTime::now(), order);
@@ -144,11 +142,8 @@ impl Place {
                 Some(page)
             }
             Err(error) => {
-                let useless = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
-                if useless.contains(&error.kind()) {
-                    tracing::warn!(page = %want.key, %error, "a page on disk is damaged; it is removed and computed again");
-                    self.directory.remove(want.key);
-                }
+                tracing::warn!(page = %want.key, %error, "a page on disk is damaged; it is removed and computed again");
+                self.directory.remove(want.key);
                 None
             }
         }

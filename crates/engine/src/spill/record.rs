@@ -8,32 +8,44 @@
 //! above    32 bytes    key of the page above
 //! key      32 bytes    key of this page
 //! ids      u32 each    the tokens
+//!          zeros       up to a multiple of 64 bytes
 //! contents             `State`'s page
 //! sum      32 bytes    over everything before it
 //! ```
 //!
 //! Nothing is believed of a header: whoever reads a page knows its tokens and what is above it, makes the one header
 //! that such a page has, and compares it byte by byte.
+//!
+//! The contents lie as they are computed with, so that a mapped page is used where it is. Copies would cost more than
+//! everything else: memory that is touched for the first time is dear, above all in virtual machines.
 
 use std::io::{self, BufReader, Read, Write};
 
 use hearth_compute::{Backend as _, Cpu};
+use hearth_format::Bytes;
 use hearth_model::{Model, Page, State};
 
 use super::{
     key::{Key, VERSION},
-    sum::{BYTES, Summed},
+    sum::{BYTES, Sum, Summed},
 };
 
 const MAGIC: &[u8; 8] = b"hearthKV";
 /// Bytes of a header before the ids.
 const FIXED: usize = 8 + 4 + 4 + 8 + 32 + 32;
+/// What contents begin at a multiple of: a line of the processor's cache.
+const ALIGNED: usize = 64;
 /// Small reads are gathered; those of a real model's layers are larger and go where they belong at once.
 const BUFFER: usize = 16 << 10;
 
 /// Bytes of a page of `tokens` tokens.
 pub(super) fn bytes(model: &Model<Cpu>, tokens: usize) -> u64 {
-    (FIXED + tokens * 4 + BYTES) as u64 + contents(model)
+    (before(tokens) + BYTES) as u64 + contents(model)
+}
+
+/// Bytes before the contents.
+fn before(tokens: usize) -> usize {
+    (FIXED + tokens * 4).next_multiple_of(ALIGNED)
 }
 
 /// Bytes of what is between the ids and the sum: a page is as large however many tokens it has.
@@ -42,7 +54,7 @@ fn contents(model: &Model<Cpu>) -> u64 {
 }
 
 fn header(model: &Model<Cpu>, above: Key, tokens: &[u32]) -> Vec<u8> {
-    let mut header = Vec::with_capacity(FIXED + tokens.len() * 4);
+    let mut header = Vec::with_capacity(before(tokens.len()));
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&VERSION.to_le_bytes());
     header.extend_from_slice(&(tokens.len() as u32).to_le_bytes());
@@ -50,6 +62,7 @@ fn header(model: &Model<Cpu>, above: Key, tokens: &[u32]) -> Vec<u8> {
     header.extend_from_slice(&above.0);
     header.extend_from_slice(&above.then(tokens).0);
     header.extend(tokens.iter().flat_map(|token| token.to_le_bytes()));
+    header.resize(before(tokens.len()), 0);
     header
 }
 
@@ -68,30 +81,39 @@ pub(super) fn write(
     inner.write_all(&sum.finish())
 }
 
-/// Reads the page of `tokens` after `above`, for states like `empty`.
+/// The page of `tokens` after `above` in a file's bytes, for states like `empty`; it is used where it lies.
 ///
 /// # Errors
-/// When it is anything else (`InvalidData`), too short (`UnexpectedEof`), or those of the reader.
-pub(super) fn read(
+/// When the bytes are anything else (`InvalidData`).
+pub(super) fn lend(
     model: &Model<Cpu>,
     empty: &State<Cpu>,
     above: Key,
     tokens: &[u32],
-    mut from: impl Read,
+    from: &Bytes,
 ) -> io::Result<Page<Cpu>> {
-    let expected = header(model, above, tokens);
-    let mut found = vec![0; expected.len()];
-    from.read_exact(&mut found)?;
-    if found != expected {
+    if from.len() as u64 != bytes(model, tokens.len()) {
+        return Err(damaged("it has another length"));
+    }
+    let (summed, sum) = from.split_at(from.len() - BYTES);
+    if !summed.starts_with(&header(model, above, tokens)) {
         return Err(damaged("it is no page of these tokens"));
     }
-    body(model, empty, &expected, &mut from)
+    let mut expected = Sum::new();
+    expected.update(summed);
+    if sum != expected.finish() {
+        return Err(damaged("its checksum does not fit"));
+    }
+    let start = before(tokens.len());
+    let contents = from.slice(start, summed.len() - start);
+    let page = contents.and_then(|contents| empty.lend_page(model.backend(), contents));
+    page.ok_or_else(|| damaged("its contents are not as long as a page's"))
 }
 
 /// Reads whatever page comes after `above`, and its tokens; none at the end.
 ///
 /// # Errors
-/// As [`read`].
+/// When it is anything else (`InvalidData`), too short (`UnexpectedEof`), or those of the reader.
 pub(super) fn next(
     model: &Model<Cpu>,
     empty: &State<Cpu>,
@@ -108,9 +130,11 @@ pub(super) fn next(
     if !(1..=model.backend().page_len()).contains(&count) || !found.starts_with(MAGIC) {
         return Err(damaged("it is no file of pages"));
     }
-    from.take(count as u64 * 4).read_to_end(&mut found)?;
+    from.take((before(count) - FIXED) as u64)
+        .read_to_end(&mut found)?;
     let ids = found.get(FIXED..).unwrap_or_default().as_chunks().0;
-    let tokens: Vec<u32> = ids.iter().map(|id| u32::from_le_bytes(*id)).collect();
+    let ids = ids.iter().take(count).map(|id| u32::from_le_bytes(*id));
+    let tokens: Vec<u32> = ids.collect();
     let expected = header(model, above, &tokens);
     if found != expected {
         return Err(damaged(
