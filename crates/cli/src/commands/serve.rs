@@ -235,3 +235,29 @@ async fn stopped() {
     #[cfg(not(unix))]
     drop(interrupt.await);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_the_usual_forms() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("512", Some(512)),
+            ("20G", Some(20 << 30)),
+            ("20gb", Some(20 << 30)),
+            ("3 MiB", None),
+            ("3MiB", Some(3 << 20)),
+            ("2T", Some(2 << 40)),
+            ("99999999T", None),
+            ("1.5G", None),
+            ("-1", None),
+            ("7X", None),
+            ("G", None),
+            ("", None),
+        ] {
+            assert_eq!(bytes(text).ok(), want, "{text}");
+        }
+    }
+}

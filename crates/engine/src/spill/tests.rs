@@ -333,8 +333,9 @@ fn runs(written: &Written, whole: &[u8]) {
 #[test]
 fn damaged_pages_are_removed_and_computed_again() {
     let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
-    let flip = |bytes: &mut Vec<u8>| *bytes.iter_mut().nth(5000).unwrap() ^= 4;
-    let damages: [(&str, fn(&mut Vec<u8>)); 5] = [
+    let flip = |bytes: &mut Vec<u8>| bytes[5000] ^= 4;
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
         ("cut", cut),
         ("flipped", flip),
         ("longer", |bytes| bytes.push(0)),
