@@ -13,6 +13,7 @@ mod text;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use hearth_server::dialects::llama_server::flags::FlagError;
 
 /// Language models on the machine in front of you.
 ///
@@ -35,6 +36,8 @@ enum Command {
     Run(Box<commands::run::Arguments>),
     /// Serve chats to programs that speak Ollama's, OpenAI's or Anthropic's protocol
     Serve(Box<commands::serve::Arguments>),
+    /// Serve one model as llama-server does, with its flags, variables and routes
+    LlamaServer(commands::llama_server::Arguments),
     /// Fetch models from a registry or the Hugging Face hub
     Pull(commands::pull::Arguments),
     /// Send a model to a registry
@@ -81,9 +84,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    ended(commands::llama_server::by_name().unwrap_or_else(|| run(Arguments::parse().command)))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::LlamaServer(arguments) => commands::llama_server::run(&arguments.flags),
         Command::Pull(arguments) => commands::pull::run(&arguments),
         Command::Push(arguments) => commands::push::run(&arguments),
         Command::List(arguments) => commands::list::run(&arguments),
@@ -105,12 +113,20 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments),
         Command::Man(arguments) => commands::completions::man(&arguments),
-    };
+    }
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that went away (`hearth … | head`) is no failure of ours to report.
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) if error.is::<input::Interrupted>() => ExitCode::from(130),
+        // Programs that know llama-server know its words.
+        Err(error) if error.is::<FlagError>() => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

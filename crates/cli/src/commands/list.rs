@@ -118,6 +118,7 @@ fn foreign(library: &Library, found: &Found) -> Row {
         let theirs = Library {
             store,
             settings: library.settings.clone(),
+            only: None,
         };
         return Row {
             name: found.title.clone(),

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod create;
 pub(crate) mod fit;
 pub(crate) mod list;
+pub(crate) mod llama_server;
 pub(crate) mod logits;
 pub(crate) mod pin;
 pub(crate) mod prune;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use hearth_compute::Precision;
 use hearth_server::{
     core::{
-        Service,
+        Failure, Service,
         models::{self, Models},
         request::KeepAlive,
     },
@@ -14,7 +14,7 @@ use hearth_server::{
     library::{Library, environment},
     logs,
     metrics::Metrics,
-    routes::{App, router},
+    routes::{App, Setup, router, without_metrics},
     usage::Usage,
 };
 
@@ -143,15 +143,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         &std::env::var("HEARTH_LOG").unwrap_or_else(|_| "info".to_owned()),
     )?;
     let library = Library::open()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("the network cannot begin")?;
-    runtime.block_on(serve(arguments, library))
+    Plan {
+        edge: edge_of(arguments)?,
+        models: models::Config {
+            keep_alive: arguments.keep_alive,
+            models: arguments.max_models,
+            context: arguments.ctx,
+            threads: arguments.threads,
+            precision: Precision::Fast,
+            parallel: arguments.parallel,
+            queue: arguments.max_queue,
+            disk: library.kept(arguments.cache_disk),
+            ..models::Config::default()
+        },
+        load: arguments.load.clone(),
+        library,
+        llama: Setup::default(),
+    }
+    .run()
 }
 
-async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
+fn edge_of(arguments: &Arguments) -> Result<edge::Config> {
     let mut config = edge::Config {
         key_file: arguments.key_file.clone(),
         origins: arguments.origins.clone(),
@@ -175,45 +187,77 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
         }
         _ => vec!["127.0.0.1:11434".parse()?],
     };
-    let metrics = Arc::new(Metrics::new());
-    let root = library.store.layout().root().to_owned();
-    let usage = Usage::open(&root.join("usage")).map(Arc::new);
-    let usage = usage
-        .inspect_err(|error| eprintln!("note: usage is not kept: {error}"))
-        .ok();
-    let server = Server::bind(config, Arc::clone(&metrics), usage.clone()).await?;
-    let disk = library.kept(arguments.cache_disk);
-    let models = Models::new(
-        library,
-        models::Config {
-            keep_alive: arguments.keep_alive,
-            models: arguments.max_models,
-            context: arguments.ctx,
-            threads: arguments.threads,
-            precision: Precision::Fast,
-            parallel: arguments.parallel,
-            queue: arguments.max_queue,
-            disk,
-            ..models::Config::default()
-        },
-    );
-    let reaper = tokio::spawn(Arc::clone(&models).reap());
-    for address in server.addresses() {
-        println!("listening on {address}");
+    Ok(config)
+}
+
+/// A server that can begin.
+pub(crate) struct Plan {
+    /// Where it listens, and to whom.
+    pub edge: edge::Config,
+    /// What it loads.
+    pub models: models::Config,
+    /// Models to load at once.
+    pub load: Vec<String>,
+    /// From where.
+    pub library: Library,
+    /// How llama-server's routes answer.
+    pub llama: Setup,
+}
+
+impl Plan {
+    /// Serves until the system wants this to end.
+    pub(crate) fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("the network cannot begin")?;
+        runtime.block_on(self.serve())
     }
-    let service = Service::new(Arc::clone(&models));
-    let app = App::open(service, &root.join("serve"), usage.clone());
-    tokio::spawn(app.clone().load(arguments.load.clone()));
-    let batches = tokio::spawn(app.clone().work_on_batches());
-    let routes = router(app).merge(edge::routes(metrics, usage.clone()));
-    server.run(routes, stopped()).await;
-    batches.abort();
-    reaper.abort();
-    models.shut_down().await;
-    if let Some(usage) = usage {
-        usage.flush()?;
+
+    async fn serve(self) -> Result<()> {
+        let metrics = Arc::new(Metrics::new());
+        let root = self.library.store.layout().root().to_owned();
+        let usage = Usage::open(&root.join("usage")).map(Arc::new);
+        let usage = usage
+            .inspect_err(|error| eprintln!("note: usage is not kept: {error}"))
+            .ok();
+        let server = Server::bind(self.edge, Arc::clone(&metrics), usage.clone()).await?;
+        let models = Models::new(self.library, self.models);
+        let reaper = tokio::spawn(Arc::clone(&models).reap());
+        for address in server.addresses() {
+            println!("listening on {address}");
+        }
+        let measured = match self.llama.metrics {
+            true => edge::routes(metrics, usage.clone()),
+            false => without_metrics(),
+        };
+        let service = Service::new(Arc::clone(&models));
+        let app = App::open(service, &root.join("serve"), usage.clone());
+        let app = app.with_llama_server(self.llama);
+        tokio::spawn(app.clone().load(self.load));
+        let batches = tokio::spawn(app.clone().work_on_batches());
+        let run = server.run(router(app.clone()).merge(measured), stopped());
+        let ended = tokio::select! {
+            () = run => Ok(()),
+            failure = cannot_load(&app) => Err(failure).context("the model cannot be loaded"),
+        };
+        batches.abort();
+        reaper.abort();
+        models.shut_down().await;
+        if let Some(usage) = usage {
+            usage.flush()?;
+        }
+        ended
     }
-    Ok(())
+}
+
+/// Loads the one model of a server that has only one. Comes back only if that cannot be done.
+async fn cannot_load(app: &App) -> Failure {
+    match app.load_only().await {
+        Ok(()) => std::future::pending().await,
+        Err(failure) => failure,
+    }
 }
 
 /// Ctrl-C, or the system's wish that this ends.

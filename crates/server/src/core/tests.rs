@@ -17,6 +17,7 @@ fn service(directory: &std::path::Path, config: Config) -> Service {
     let library = Library {
         store: Store::new(directory),
         settings: Settings::read(&|name| environment.get(name).cloned()).unwrap_or_default(),
+        only: None,
     };
     Service::new(Models::new(library, config))
 }

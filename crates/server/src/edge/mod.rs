@@ -22,4 +22,4 @@ pub use keys::{Key, KeyLimits, Keys, Scope};
 pub use refusal::{Kind, Refusal, Refused, Style, error_body};
 pub use routes::routes;
 pub use serve::{ServeError, Server};
-pub use stream::{CancelOnDrop, Line, Sse, ndjson, sse};
+pub use stream::{CancelOnDrop, Line, Sse, ndjson, sse, sse_every};

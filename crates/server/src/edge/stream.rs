@@ -129,8 +129,16 @@ impl fmt::Debug for CancelOnDrop {
 /// An answer of server-sent events. It ends when every sender is gone. When the client goes away, the receiver closes
 /// and `guard` is dropped; it is disarmed when the stream came to its end.
 pub fn sse(events: mpsc::Receiver<Sse>, guard: Option<CancelOnDrop>) -> Response {
-    let frames = Frames::new(events, guard, Some(KEEP_ALIVE));
-    answer(frames, "text/event-stream")
+    sse_every(Some(KEEP_ALIVE), events, guard)
+}
+
+/// As [`sse`], with comments after another silence, or none.
+pub fn sse_every(
+    silence: Option<Duration>,
+    events: mpsc::Receiver<Sse>,
+    guard: Option<CancelOnDrop>,
+) -> Response {
+    answer(Frames::new(events, guard, silence), "text/event-stream")
 }
 
 /// An answer of lines of JSON. As [`sse`], without comments: a line has to be JSON.

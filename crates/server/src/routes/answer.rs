@@ -16,7 +16,7 @@ use super::{App, Asker, json, refused};
 use crate::{
     core::{Event, Failure, Generation, Request, Service},
     dialects::Frame,
-    edge::{Line, Sse, ndjson, sse},
+    edge::{Line, Sse, ndjson, sse, sse_every},
 };
 
 /// How long headers wait for the first news, so that a refusal has its own status. Clients wait half a minute.
@@ -33,6 +33,8 @@ const IGNORED: HeaderName = HeaderName::from_static("x-hearth-ignored");
 pub(super) enum Stream {
     /// Server-sent events.
     Events,
+    /// The same, with a comment after each such silence, or with none.
+    EventsEvery(Option<Duration>),
     /// Lines of JSON.
     Lines,
 }
@@ -160,11 +162,14 @@ pub(super) async fn answer_all<T: Telling>(
             Ok(whole) => json(200, &whole),
             Err(failure) => refuse(&failure),
         },
-        Some(Stream::Events) => {
+        Some(kind @ (Stream::Events | Stream::EventsEvery(_))) => {
             let (to, frames) = mpsc::channel(FRAMES);
             let one = |frame: &Frame| Some(Sse::of(frame));
             tokio::spawn(pump(answers, first, telling, asker.clone(), to, one));
-            sse(frames, None)
+            match kind {
+                Stream::EventsEvery(silence) => sse_every(silence, frames, None),
+                _ => sse(frames, None),
+            }
         }
         Some(Stream::Lines) => {
             let (to, frames) = mpsc::channel(FRAMES);

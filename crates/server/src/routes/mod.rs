@@ -34,12 +34,15 @@ use crate::{
 
 use openai::Desk;
 
+pub use llama_server::{Setup, without_metrics};
+
 /// What all routes share.
 #[derive(Clone)]
 pub struct App {
     service: Service,
     desk: Arc<Desk>,
     usage: Option<Arc<Usage>>,
+    llama: Arc<Setup>,
 }
 
 impl App {
@@ -49,7 +52,29 @@ impl App {
             service,
             desk: Arc::new(Desk::open(directory)),
             usage,
+            llama: Arc::default(),
         }
+    }
+
+    /// With what a command line says of llama-server's routes.
+    #[must_use]
+    pub fn with_llama_server(self, setup: Setup) -> Self {
+        Self {
+            llama: Arc::new(setup),
+            ..self
+        }
+    }
+
+    /// Loads the one model of a server that has only one. Until then such a server answers nothing.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    pub async fn load_only(&self) -> Result<(), Failure> {
+        if !self.llama.is_ready() {
+            self.service.warm_up("", &Load::default()).await?;
+            self.llama.begin();
+        }
+        Ok(())
     }
 
     /// Loads models that will be asked for. One that cannot be loaded keeps nobody from the others.
@@ -76,14 +101,19 @@ impl App {
     }
 }
 
-/// All routes.
+/// All routes; for a server that is asked as llama-server, those that one has.
 pub fn router(app: App) -> Router {
-    Router::new()
+    let shared = Router::new()
+        .merge(anthropic::routes())
+        .merge(llama_server::routes());
+    if app.llama.alone {
+        let routes = shared.merge(llama_server::own_routes());
+        return llama_server::guarded(&app, routes.with_state(app.clone()));
+    }
+    shared
         .merge(ollama::routes())
         .merge(openai::routes())
         .merge(embeddings::routes())
-        .merge(anthropic::routes())
-        .merge(llama_server::routes())
         .with_state(app)
 }
 
@@ -144,7 +174,9 @@ fn model_name(app: &App, name: Option<String>) -> String {
         let loaded = app.service.models().loaded();
         loaded.first().map(|model| model.title().to_owned())
     };
-    name.or_else(loaded).unwrap_or_else(|| BUILT_IN.to_owned())
+    name.filter(|name| !name.is_empty())
+        .or_else(loaded)
+        .unwrap_or_else(|| BUILT_IN.to_owned())
 }
 
 /// A stamp of now, with an id that no other answer has.

@@ -39,6 +39,8 @@ struct Writer {
     style: Style,
     /// Answers before this prompt's.
     first: usize,
+    /// The place of the answers.
+    slot: usize,
     started: Started,
     choices: Vec<Choice>,
     /// When the first token came.
@@ -51,6 +53,7 @@ impl Writer {
         let count = style.choices.max(1);
         Self {
             first: prompt * count,
+            slot: 0,
             choices: vec![Choice::default(); count],
             started: Started::default(),
             decoding: None,
@@ -151,7 +154,7 @@ impl Writer {
         };
         let ids: Vec<u32> = held.iter().map(|token| token.id).collect();
         let fields = json!({
-            "index": self.first + choice, "content": "", "tokens": ids, "id_slot": choice, "stop": true,
+            "index": self.first + choice, "content": "", "tokens": ids, "id_slot": self.slot, "stop": true,
             "model": self.started.model, "tokens_predicted": outcome.tokens,
             "tokens_evaluated": self.started.prompt_tokens, "generation_settings": self.style.settings,
             "prompt": self.started.prompt, "has_new_line": new_line,
@@ -294,6 +297,11 @@ impl Frames {
         }
     }
 
+    /// Says which place the answers have.
+    pub fn place(&mut self, slot: usize) {
+        self.writer.slot = slot;
+    }
+
     /// What an event adds to the stream; `at` is the time since the request came.
     pub fn event(&mut self, event: Event, at: Duration) -> Option<Frame> {
         if self.over {
@@ -311,14 +319,17 @@ impl Frames {
     }
 }
 
-/// The whole answer to all prompts, from the events of each: an object, or a list where there are several answers.
+/// The whole answer to all prompts, from the place and the events of each: an object, or a list where there are several
+/// answers.
 ///
 /// # Errors
 /// A generation failed or was given up.
-pub fn whole(style: &Style, prompts: Vec<Vec<Event>>) -> Result<Value, Failure> {
+pub fn whole(style: &Style, prompts: Vec<(usize, Vec<Event>)>) -> Result<Value, Failure> {
     let mut answers = Vec::new();
-    for (number, events) in prompts.into_iter().enumerate() {
-        answers.extend(join(style, number, events)?);
+    for (number, (slot, events)) in prompts.into_iter().enumerate() {
+        let mut writer = Writer::new(style.clone(), number);
+        writer.slot = slot;
+        answers.extend(join(style, writer, events)?);
     }
     Ok(match answers.len() {
         1 => answers.swap_remove(0),
@@ -344,8 +355,7 @@ impl Joined {
     }
 }
 
-fn join(style: &Style, number: usize, events: Vec<Event>) -> Result<Vec<Value>, Failure> {
-    let mut writer = Writer::new(style.clone(), number);
+fn join(style: &Style, mut writer: Writer, events: Vec<Event>) -> Result<Vec<Value>, Failure> {
     let mut joined = vec![Joined::default(); style.choices.max(1)];
     for event in events {
         let choice = match &event {

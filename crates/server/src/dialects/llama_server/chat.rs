@@ -11,6 +11,7 @@
 use serde_json::{Map, Value};
 
 use super::generation::{self, Standing, Style};
+use super::sampling::NUMBERS;
 use crate::core::request::{Chat, Input, Think};
 use crate::core::{Failure, Request};
 use crate::dialects::fields::Fields;
@@ -56,6 +57,68 @@ impl ReasoningFormat {
             _ => return None,
         })
     }
+}
+
+/// Native fields of a chat beside those of the samplers.
+const NATIVE: &[&str] = &[
+    "add_generation_prompt",
+    "backend_sampling",
+    "cache_prompt",
+    "chat_format",
+    "chat_parser",
+    "continue_final_message",
+    "dry_sequence_breakers",
+    "generation_prompt",
+    "grammar",
+    "grammar_lazy",
+    "grammar_triggers",
+    "id_slot",
+    "ignore_eos",
+    "json_schema",
+    "logit_bias",
+    "lora",
+    "max_completion_tokens",
+    "max_tokens",
+    "min_keep",
+    "n",
+    "n_cache_reuse",
+    "n_cmpl",
+    "n_discard",
+    "n_indent",
+    "n_keep",
+    "n_predict",
+    "n_probs",
+    "post_sampling_probs",
+    "preserved_tokens",
+    "reasoning_budget_end_tag",
+    "reasoning_budget_end_tags",
+    "reasoning_budget_start_tag",
+    "reasoning_budget_tokens",
+    "reasoning_control",
+    "reasoning_format",
+    "response_fields",
+    "return_progress",
+    "return_tokens",
+    "samplers",
+    "seed",
+    "sse_ping_interval",
+    "stop",
+    "t_max_predict_ms",
+    "thinking_budget_tokens",
+    "timings_per_token",
+    "verbose",
+];
+
+/// Parts the body of a chat: what OpenAI's dialect reads, and what [`extend`] takes. Both see whether the answer is a
+/// stream.
+pub fn split(body: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    let is_native =
+        |name: &str| NATIVE.contains(&name) || NUMBERS.iter().any(|number| number.name == name);
+    let stream = body.get("stream").cloned();
+    let (mut native, theirs): (Map<_, _>, Map<_, _>) =
+        body.into_iter().partition(|(name, _)| is_native(name));
+    native.extend(stream.map(|stream| ("stream".to_owned(), stream)));
+    (theirs, native)
 }
 
 /// Takes llama-server's fields of a chat, from what OpenAI's dialect left of the body, into the request that it made.

@@ -80,11 +80,12 @@ pub struct Style {
     pub ping: Option<Duration>,
     /// Add `__verbose` to an answer in OpenAI's form.
     pub verbose: bool,
+    /// The place that the answer is to have; none is any.
+    pub slot: Option<usize>,
 }
 
 /// Known fields that change nothing: placement, caching and what the chat route sets for itself.
-const WITHOUT_EFFECT: [&str; 15] = [
-    "id_slot",
+const WITHOUT_EFFECT: [&str; 14] = [
     "cache_prompt",
     "n_cache_reuse",
     "backend_sampling",
@@ -335,6 +336,10 @@ fn style(
             None => standing.ping,
         },
         verbose: fields.take_bool("verbose")?.unwrap_or(false),
+        // Negative numbers are any place.
+        slot: fields
+            .take_i64("id_slot")?
+            .and_then(|id| usize::try_from(id).ok()),
     })
 }
 

@@ -43,7 +43,7 @@ impl Telling for Completions {
     }
 }
 
-pub(super) async fn completions(
+pub(in crate::routes) async fn completions(
     State(app): State<App>,
     asker: Asker,
     Json(body): Json<Map<String, Value>>,

@@ -20,7 +20,10 @@ use super::{App, json, refused};
 use crate::{core::Failure, dialects::openai};
 
 pub(crate) use batches::work;
+pub(super) use completions::completions;
 pub(crate) use desk::Desk;
+pub(super) use models::entries;
+pub(super) use responses::create as respond;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The models of the library, and the built-in one.
-async fn entries(app: &App) -> Result<Vec<Entry>, Failure> {
+pub(in crate::routes) async fn entries(app: &App) -> Result<Vec<Entry>, Failure> {
     let library = app.service.models().library().clone();
     let stored = blocking(move || library.stored()).await?;
     let stored = stored.map_err(|error| Failure::Load(without_paths(&error)))?;

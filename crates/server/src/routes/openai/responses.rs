@@ -117,7 +117,7 @@ fn unreadable(error: std::io::Error) -> Failure {
     Failure::Internal(format!("a kept response cannot be read: {error}"))
 }
 
-pub(super) async fn create(
+pub(in crate::routes) async fn create(
     State(app): State<App>,
     asker: Asker,
     Json(body): Json<Map<String, Value>>,

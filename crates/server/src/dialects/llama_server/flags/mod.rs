@@ -9,6 +9,7 @@
 mod client;
 mod common;
 mod given;
+mod help;
 mod sampling;
 mod server;
 mod settings;
@@ -19,6 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use given::Given;
+pub use help::{completions, help};
 pub use settings::{Flags, Info, Log, Source};
 
 /// What is wrong with a command line. Its texts begin as llama-server's do.

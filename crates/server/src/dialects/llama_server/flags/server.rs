@@ -191,7 +191,15 @@ pub(super) const ROWS: &[Row] = &[
         "STATIC_PATH",
         Refused("this server serves no files"),
     ),
-    takes(&["--cors-origins"], "CORS_ORIGINS", list!(cors_origins)),
+    takes(
+        &["--cors-origins"],
+        "CORS_ORIGINS",
+        Do(|flags, given| {
+            let list = given.list().into_iter();
+            flags.cors_origins = Some(list.map(|it| it.trim().to_owned()).collect());
+            Ok(())
+        }),
+    ),
     takes(&["--cors-methods"], "CORS_METHODS", list!(cors_methods)),
     takes(&["--cors-headers"], "CORS_HEADERS", list!(cors_headers)),
     pair(

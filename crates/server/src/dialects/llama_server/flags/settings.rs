@@ -105,8 +105,9 @@ pub struct Flags {
     pub tls_key: Option<PathBuf>,
     /// Its certificate.
     pub tls_certificate: Option<PathBuf>,
-    /// Origins that browsers may call from; `*` is all, `localhost` local ones.
-    pub cors_origins: Vec<String>,
+    /// Origins that browsers may call from; `*` is all, `localhost` local ones. Llama-server lets all pages in where
+    /// nothing is said; here, those of this machine.
+    pub cors_origins: Option<Vec<String>>,
     /// Methods that they may use.
     pub cors_methods: Vec<String>,
     /// Headers that they may send; `*` is all.
@@ -174,7 +175,7 @@ impl Default for Flags {
             api_key_file: None,
             tls_key: None,
             tls_certificate: None,
-            cors_origins: list(&["*"]),
+            cors_origins: None,
             cors_methods: list(&["GET", "POST", "DELETE", "OPTIONS"]),
             cors_headers: list(&["*"]),
             cors_credentials: true,

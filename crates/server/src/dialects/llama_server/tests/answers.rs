@@ -127,13 +127,13 @@ fn a_stream() {
 fn the_same_answer_whole() {
     let mut expected = last();
     expected["content"] = json!(" blue.\n");
-    assert_eq!(whole(&style(), vec![example()]).unwrap(), expected);
+    assert_eq!(whole(&style(), vec![(0, example())]).unwrap(), expected);
     expected["tokens"] = json!([1, 2, 3]);
     let with_tokens = Style {
         tokens: true,
         ..style()
     };
-    assert_eq!(whole(&with_tokens, vec![example()]).unwrap(), expected);
+    assert_eq!(whole(&with_tokens, vec![(0, example())]).unwrap(), expected);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn only_the_fields_that_are_wanted() {
         ..style()
     };
     assert_eq!(
-        whole(&style, vec![example()]).unwrap(),
+        whole(&style, vec![(0, example())]).unwrap(),
         json!({"content": " blue.\n", "timings/prompt_n": 5, "generation_settings/seed": 1})
     );
     let frames = stream(style, example());
@@ -171,7 +171,7 @@ fn reasons() {
     ] {
         let answer = whole(
             &style(),
-            vec![vec![started(), end(0, finish.clone(), 1), Event::Done]],
+            vec![(0, vec![started(), end(0, finish.clone(), 1), Event::Done])],
         )
         .unwrap();
         assert_eq!(answer["stop_type"], kind, "{finish:?}");
@@ -202,7 +202,7 @@ fn how_likely_tokens_were() {
         ],
     }]);
     assert_eq!(
-        whole(&before, vec![events()]).unwrap()["completion_probabilities"],
+        whole(&before, vec![(0, events())]).unwrap()["completion_probabilities"],
         expected
     );
     let frames = stream(before.clone(), events());
@@ -214,7 +214,7 @@ fn how_likely_tokens_were() {
     };
     let share = (-0.5_f32).exp();
     assert_eq!(
-        whole(&after, vec![events()]).unwrap()["completion_probabilities"],
+        whole(&after, vec![(0, events())]).unwrap()["completion_probabilities"],
         json!([{
             "id": 1, "token": "a", "bytes": [97], "prob": share,
             "top_probs": [{"id": 1, "token": "a", "bytes": [97], "prob": share}],
@@ -268,7 +268,7 @@ fn several_answers_are_a_list() {
             Event::Done,
         ]
     };
-    let answers = whole(&style, vec![events("a"), events("b")]).unwrap();
+    let answers = whole(&style, vec![(0, events("a")), (1, events("b"))]).unwrap();
     let found: Vec<_> = answers
         .as_array()
         .unwrap()
@@ -305,9 +305,9 @@ fn failures_end_the_stream() {
         let frames = stream(style(), events.clone());
         assert_eq!(frames.len(), 2);
         assert_eq!(frames[1]["error"]["code"], code);
-        assert!(whole(&style(), vec![events]).is_err());
+        assert!(whole(&style(), vec![(0, events)]).is_err());
     }
-    assert!(whole(&style(), vec![vec![started()]]).is_err());
+    assert!(whole(&style(), vec![(0, vec![started()])]).is_err());
 }
 
 proptest! {
@@ -319,7 +319,7 @@ proptest! {
         let mut events = vec![started()];
         events.extend(texts.iter().enumerate().map(|(id, (choice, text))| delta(*choice, text, vec![token(id as u32, text)])));
         events.extend([end(0, Finish::End, 1), end(1, Finish::End, 1), Event::Done]);
-        let answers = whole(&style, vec![events.clone()]).unwrap();
+        let answers = whole(&style, vec![(0, events.clone())]).unwrap();
         let frames = stream(style, events);
         let answers = reread(&answers);
         for (index, answer) in answers.as_array().unwrap().iter().enumerate() {

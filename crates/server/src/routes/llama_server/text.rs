@@ -1,62 +1,20 @@
-//! llama-server's routes.
+//! `/tokenize`, `/detokenize` and `/apply-template`.
 
-use axum::{
-    Router,
-    extract::State,
-    response::Response,
-    routing::{get, post},
-};
+use axum::{extract::State, response::Response};
 use hearth_tokenizer::{EncodeOptions, Tokenizer};
 use serde_json::{Map, Value};
 
-use super::{App, json, refused};
+use super::{super::App, chat, model, told};
 use crate::{
-    core::{
-        Failure,
-        models::{Lease, blocking},
-        request::{Load, Piece},
-    },
-    dialects::llama_server::{
-        self, control,
-        text::{self, Tokenize},
-    },
+    core::{models::blocking, request::Piece},
+    dialects::llama_server::text::{self, Tokenize},
     edge::Json,
-    library::BUILT_IN,
 };
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/health", get(health))
-        .route("/v1/health", get(health))
-        .route("/tokenize", post(tokenize))
-        .route("/detokenize", post(detokenize))
-}
-
-async fn health() -> Response {
-    json(200, &control::health())
-}
-
-/// The model of a request: without a name, the one that is loaded, else the built-in one.
-async fn model(app: &App, name: Option<String>) -> Result<Lease, Failure> {
-    let models = app.service.models();
-    let loaded = || {
-        models
-            .loaded()
-            .first()
-            .map(|model| model.title().to_owned())
-    };
-    let name = name.or_else(loaded).unwrap_or_else(|| BUILT_IN.to_owned());
-    models.acquire(&name, &Load::default()).await
-}
-
-fn told(answer: Result<Value, Failure>) -> Response {
-    match answer {
-        Ok(value) => json(200, &value),
-        Err(failure) => refused(&failure, llama_server::error(&failure)),
-    }
-}
-
-async fn tokenize(State(app): State<App>, Json(body): Json<Map<String, Value>>) -> Response {
+pub(super) async fn tokenize(
+    State(app): State<App>,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
     let answer = async {
         let asked = text::tokenize(body)?;
         let model = model(&app, asked.model.clone()).await?;
@@ -93,7 +51,10 @@ fn ids(tokenizer: &Tokenizer, asked: &Tokenize) -> Vec<u32> {
     pieces.flatten().collect()
 }
 
-async fn detokenize(State(app): State<App>, Json(body): Json<Map<String, Value>>) -> Response {
+pub(super) async fn detokenize(
+    State(app): State<App>,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
     let answer = async {
         let (name, tokens) = text::detokenize(body)?;
         let model = model(&app, name).await?;
@@ -104,6 +65,19 @@ async fn detokenize(State(app): State<App>, Json(body): Json<Map<String, Value>>
             .copied()
             .collect();
         Ok(text::detokenized(&bytes))
+    };
+    told(answer.await)
+}
+
+/// The prompt of a chat, with nothing generated.
+pub(super) async fn apply_template(
+    State(app): State<App>,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
+    let answer = async {
+        let read = chat::read(&app, body)?;
+        let (prepared, _) = app.service.render(read.asked.request).await?;
+        Ok(text::applied(&prepared.prompt))
     };
     told(answer.await)
 }

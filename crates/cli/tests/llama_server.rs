@@ -1,0 +1,831 @@
+//! llama-server as a program: its flags, its routes, its streams and its refusals.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+struct Server {
+    child: Child,
+    address: String,
+    _store: tempfile::TempDir,
+}
+
+fn command(store: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
+    command
+        .arg("llama-server")
+        .args(flags)
+        .env("HEARTH_MODELS", store.join("models"))
+        .env("HOME", store)
+        .env_remove("XDG_CONFIG_HOME");
+    command
+}
+
+impl Server {
+    /// Bard on any free port, once it is loaded.
+    fn start(more: &[&str]) -> Self {
+        let flags = ["-m", "bard", "-c", "512", "--port", "0"];
+        Self::with(&[&flags[..], more].concat())
+    }
+
+    fn with(flags: &[&str]) -> Self {
+        let store = tempfile::tempdir().unwrap();
+        let mut child = command(store.path(), flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap()
+            .to_owned();
+        let server = Self {
+            child,
+            address,
+            _store: store,
+        };
+        server.until(|| server.get("/health").0 == 200);
+        server
+    }
+
+    fn until(&self, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(120), "it never came");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let time = Some(Duration::from_secs(120));
+        stream.set_read_timeout(time).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}",
+            self.address
+        )
+        .unwrap();
+        stream
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+        let mut text = String::new();
+        self.send(method, path, headers, body)
+            .read_to_string(&mut text)
+            .unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+        (
+            status,
+            match chunked {
+                true => joined(body),
+                false => body.to_owned(),
+            },
+        )
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        let (status, text) = self.ask("GET", path, "", "");
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let (status, text) = self.ask("POST", path, "", &body.to_string());
+        let value = serde_json::from_str(&text);
+        (status, value.unwrap_or_else(|_| panic!("{path}: {text}")))
+    }
+
+    fn json(&self, path: &str, body: Value) -> Value {
+        let (status, value) = self.post(path, &body);
+        assert_eq!(status, 200, "{path}: {value}");
+        value
+    }
+
+    /// The objects of a native stream.
+    fn stream(&self, path: &str, mut body: Value) -> Vec<Value> {
+        body["stream"] = json!(true);
+        let (status, text) = self.ask("POST", path, "", &body.to_string());
+        assert_eq!(status, 200, "{text}");
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.map(|data| serde_json::from_str(data).unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The content of a chunked body.
+fn joined(mut body: &str) -> String {
+    let mut out = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        out += &rest[..size];
+        body = &rest[size + 2..];
+    }
+    out
+}
+
+fn texts(frames: &[Value], index: u64) -> String {
+    let of = frames.iter().filter(|frame| frame["index"] == index);
+    of.map(|frame| frame["content"].as_str().unwrap()).collect()
+}
+
+fn run(flags: &[&str], env: &[(&str, &str)]) -> Output {
+    let store = tempfile::tempdir().unwrap();
+    let mut command = command(store.path(), flags);
+    command.envs(env.iter().copied()).output().unwrap()
+}
+
+const GREEDY: &str = r#"{"temperature": 0, "n_predict": 8, "prompt": "To be"}"#;
+
+fn greedy(more: Value) -> Value {
+    let mut body: Value = serde_json::from_str(GREEDY).unwrap();
+    let more = more.as_object().unwrap().clone();
+    body.as_object_mut().unwrap().extend(more);
+    body
+}
+
+#[test]
+fn a_completion_whole_and_in_pieces() {
+    let server = Server::start(&[]);
+    let whole = server.json("/completion", greedy(json!({"return_tokens": true})));
+    let text = whole["content"].as_str().unwrap();
+    assert!(!text.is_empty() && whole["stop"] == true, "{whole}");
+    assert_eq!(whole["tokens_predicted"], 8);
+    assert_eq!(whole["tokens"].as_array().unwrap().len(), 8);
+    assert_eq!(whole["stop_type"], "limit");
+    assert_eq!(whole["model"], "bard");
+    assert_eq!(whole["prompt"], "To be");
+    assert_eq!(whole["generation_settings"]["top_p"], 0.95);
+    assert!(whole["timings"]["predicted_ms"].as_f64().unwrap() >= 0.0);
+    let frames = server.stream("/completions", greedy(json!({"timings_per_token": true})));
+    assert_eq!(texts(&frames, 0), text);
+    let (last, pieces) = frames.split_last().unwrap();
+    assert!(last["stop"] == true && last["content"] == "" && last["timings"].is_object());
+    assert!(
+        pieces
+            .iter()
+            .all(|it| it["stop"] == false && it["timings"].is_object())
+    );
+    // What the next token may be is told of each.
+    let likely = server.json("/completion", greedy(json!({"n_probs": 3})));
+    let list = likely["completion_probabilities"].as_array().unwrap();
+    assert_eq!(list.len(), 8);
+    assert_eq!(list[0]["top_logprobs"].as_array().unwrap().len(), 3);
+    assert_eq!(list[0]["id"], list[0]["top_logprobs"][0]["id"]);
+    let only = server.json(
+        "/completion",
+        greedy(json!({"response_fields": ["content", "timings/cache_n"]})),
+    );
+    assert_eq!(only["content"], text);
+    assert_eq!(only.as_object().unwrap().len(), 2);
+    let stopped = server.json("/completion", greedy(json!({"stop": [&text[2..4]]})));
+    assert_eq!(
+        (
+            stopped["stop_type"].as_str(),
+            stopped["stopping_word"].as_str()
+        ),
+        (Some("word"), Some(&text[2..4]))
+    );
+}
+
+#[test]
+fn several_prompts_come_mixed_and_each_as_if_alone() {
+    let server = Server::start(&[]);
+    let prompts = ["To be", "Once upon", "My lord"];
+    let alone: Vec<String> = prompts
+        .iter()
+        .map(|prompt| {
+            let answer = server.json("/completion", greedy(json!({"prompt": prompt})));
+            answer["content"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let whole = server.json("/completion", greedy(json!({"prompt": prompts})));
+    let frames = server.stream("/completion", greedy(json!({"prompt": prompts})));
+    for (index, alone) in alone.iter().enumerate() {
+        assert_eq!(whole[index]["content"], alone.as_str());
+        assert_eq!(whole[index]["index"], index);
+        assert_eq!(&texts(&frames, index as u64), alone);
+    }
+    assert_eq!(frames.iter().filter(|it| it["stop"] == true).count(), 3);
+    let ids = server.json(
+        "/tokenize",
+        json!({"content": "To be", "add_special": true}),
+    );
+    let by_ids = server.json("/completion", greedy(json!({"prompt": ids["tokens"]})));
+    assert_eq!(by_ids["content"], alone[0].as_str());
+    let several = server.json("/completion", greedy(json!({"n_cmpl": 2, "seed": 1})));
+    assert_eq!(several.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn how_far_a_prompt_is_read_is_told() {
+    let server = Server::start(&[]);
+    let long = "Now is the winter of our discontent. ".repeat(20);
+    let asked = greedy(json!({"prompt": long, "return_progress": true}));
+    let frames = server.stream("/completion", asked);
+    let progress: Vec<&Value> = frames
+        .iter()
+        .map(|frame| &frame["prompt_progress"])
+        .filter(|it| it.is_object())
+        .collect();
+    let last = progress.last().unwrap();
+    assert_eq!(last["processed"], last["total"]);
+    assert_eq!(last["total"], frames.last().unwrap()["tokens_evaluated"]);
+}
+
+#[test]
+fn refusals_have_the_status_as_their_code() {
+    let server = Server::start(&["-np", "2"]);
+    let long = "word ".repeat(3000);
+    for (path, body, status, kind) in [
+        ("/completion", json!({}), 400, "invalid_request_error"),
+        (
+            "/completion",
+            json!({"prompt": "a", "n_predict": -5}),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            "/completion",
+            json!({"prompt": "a", "n_cmpl": 3}),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            "/completion",
+            json!({"prompt": "a", "id_slot": 2}),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            "/completion",
+            json!({"prompt": long, "stream": true}),
+            400,
+            "exceed_context_size_error",
+        ),
+        (
+            "/completion",
+            json!({"prompt": "a", "grammar": "root ::= oops"}),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"messages": 3}),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"messages": [{"role": "user", "content": long}]}),
+            400,
+            "exceed_context_size_error",
+        ),
+        (
+            "/infill",
+            json!({"input_prefix": "a"}),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            "/infill",
+            json!({"input_prefix": "a", "input_suffix": "b"}),
+            501,
+            "not_supported_error",
+        ),
+        (
+            "/lora-adapters",
+            json!([{"id": 0, "scale": 0.5}]),
+            400,
+            "invalid_request_error",
+        ),
+        ("/props", json!({}), 501, "not_supported_error"),
+        (
+            "/slots/0?action=save",
+            json!({"filename": "a"}),
+            501,
+            "not_supported_error",
+        ),
+        (
+            "/embedding",
+            json!({"content": "a"}),
+            501,
+            "not_supported_error",
+        ),
+        (
+            "/rerank",
+            json!({"query": "a", "documents": ["b"]}),
+            501,
+            "not_supported_error",
+        ),
+        ("/nothing", json!({}), 404, "not_found_error"),
+        ("/api/chat", json!({}), 404, "not_found_error"),
+    ] {
+        let (found, value) = server.post(path, &body);
+        let error = &value["error"];
+        assert_eq!(
+            (found, &error["code"], &error["type"]),
+            (status, &json!(status), &json!(kind)),
+            "{path}: {value}"
+        );
+        assert!(!error["message"].as_str().unwrap().is_empty());
+    }
+    let (_, value) = server.post("/completion", &json!({"prompt": long}));
+    assert_eq!(value["error"]["n_ctx"], 512);
+    assert!(value["error"]["n_prompt_tokens"].as_u64().unwrap() > 512);
+    let (status, value) = server.get("/metrics");
+    assert_eq!((status, &value["error"]["code"]), (501, &json!(501)));
+}
+
+#[test]
+fn what_the_server_says_of_itself() {
+    let server = Server::start(&[
+        "-a",
+        "poet,bard",
+        "--tags",
+        "old",
+        "-np",
+        "3",
+        "--props",
+        "--metrics",
+    ]);
+    assert_eq!(server.get("/health"), (200, json!({"status": "ok"})));
+    let (_, props) = server.get("/props");
+    assert_eq!(props["model_alias"], "poet");
+    assert_eq!(
+        (
+            &props["total_slots"],
+            &props["default_generation_settings"]["n_ctx"]
+        ),
+        (&json!(3), &json!(512))
+    );
+    assert_eq!(
+        props["default_generation_settings"]["params"]["temperature"],
+        0.8
+    );
+    assert!(!props["chat_template"].as_str().unwrap().is_empty());
+    assert_eq!(
+        (&props["endpoint_props"], &props["is_sleeping"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(
+        server.post("/props", &json!({})),
+        (200, json!({"success": true}))
+    );
+    for path in ["/v1/models", "/models"] {
+        let (_, models) = server.get(path);
+        let model = &models["data"][0];
+        assert_eq!(
+            (&model["id"], &model["aliases"], &model["tags"]),
+            (&json!("poet"), &json!(["poet", "bard"]), &json!(["old"]))
+        );
+        assert_eq!(model["owned_by"], "llamacpp");
+        assert!(model["meta"]["n_params"].as_u64().unwrap() > 5_000_000);
+        assert_eq!(models["models"][0]["name"], "poet");
+    }
+    assert_eq!(server.get("/lora-adapters"), (200, json!([])));
+    assert_eq!(
+        server.post("/lora-adapters", &json!([])),
+        (200, json!({"success": true}))
+    );
+    let (status, text) = server.ask("GET", "/metrics", "", "");
+    assert!(status == 200 && text.contains("llamacpp:"), "{text}");
+    // Any name of a model means the one that is served.
+    let named = server.json("/completion", greedy(json!({"model": "gpt-4"})));
+    assert_eq!(named["model"], "poet");
+}
+
+#[test]
+fn places_show_what_is_done() {
+    let server = Server::start(&["-np", "2"]);
+    let (_, slots) = server.get("/slots");
+    assert_eq!(slots.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&slots[0]["is_processing"], &slots[0]["n_ctx"]),
+        (&json!(false), &json!(512))
+    );
+    let answer = server.json("/completion", greedy(json!({"id_slot": 1})));
+    assert_eq!(answer["id_slot"], 1);
+    let (_, slots) = server.get("/slots");
+    assert_eq!(slots[1]["next_token"][0]["n_decoded"], 8);
+    assert_eq!(slots[1]["params"]["temperature"], 0.0);
+    assert!(slots[0].get("params").is_none());
+    let endless =
+        json!({"prompt": "Once", "n_predict": 480, "ignore_eos": true, "stream": true}).to_string();
+    let running = [0, 1].map(|_| server.send("POST", "/completion", "", &endless));
+    server.until(|| server.get("/slots?fail_on_no_slot=1").0 == 503);
+    // Whoever hangs up stops the work.
+    drop(running);
+    server.until(|| {
+        let (_, slots) = server.get("/slots");
+        slots
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|slot| slot["is_processing"] == false)
+    });
+    let (_, decoded) = server.get("/slots");
+    assert!(
+        decoded[0]["next_token"][0]["n_decoded"].as_u64().unwrap() < 480,
+        "{decoded}"
+    );
+}
+
+#[test]
+fn a_place_outlives_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("slots");
+    let flags = ["--slot-save-path", saved.to_str().unwrap()];
+    let prompt = "Now is the winter of our discontent. ".repeat(12);
+    let asked = || greedy(json!({"prompt": prompt, "id_slot": 1}));
+    let file = json!({"filename": "one.bin"});
+    let server = Server::start(&flags);
+    let first = server.json("/completion", asked());
+    assert_eq!(first["timings"]["cache_n"], 0);
+    let kept = server.json("/slots/1?action=save", file.clone());
+    let tokens = kept["n_saved"].as_u64().unwrap();
+    assert!(
+        tokens >= first["tokens_evaluated"].as_u64().unwrap(),
+        "{kept}"
+    );
+    assert!(kept["n_written"].as_u64().unwrap() > 1000, "{kept}");
+    drop(server);
+
+    let server = Server::start(&flags);
+    let back = server.json("/slots/1?action=restore", file.clone());
+    assert_eq!(
+        (&back["n_restored"], &back["n_read"]),
+        (&kept["n_saved"], &kept["n_written"])
+    );
+    let again = server.json("/completion", asked());
+    assert_eq!(again["content"], first["content"]);
+    assert!(
+        again["timings"]["cache_n"].as_u64().unwrap() > tokens / 2,
+        "{again}"
+    );
+    let erased = server.json("/slots/1?action=erase", json!({}));
+    assert!(erased["n_erased"].as_u64().unwrap() >= tokens, "{erased}");
+    for (path, body) in [
+        ("/slots/9?action=erase", json!({})),
+        ("/slots/0?action=keep", json!({})),
+        ("/slots/0?action=save", json!({"filename": "../one.bin"})),
+        ("/slots/0?action=restore", json!({"filename": "two.bin"})),
+    ] {
+        let (status, value) = server.post(path, &body);
+        assert_eq!(
+            (status, &value["error"]["code"]),
+            (400, &json!(400)),
+            "{path}"
+        );
+    }
+    std::fs::write(saved.join("bad.bin"), b"not one").unwrap();
+    let (status, _) = server.post("/slots/0?action=restore", &json!({"filename": "bad.bin"}));
+    assert_eq!(status, 400);
+}
+
+#[test]
+fn chats_take_native_fields_and_need_no_model() {
+    let server = Server::start(&["--temp", "0", "-n", "6"]);
+    let hello = json!([{"role": "user", "content": "Speak."}]);
+    let chat = server.json("/v1/chat/completions", json!({"messages": hello}));
+    assert_eq!(chat["model"], "bard");
+    assert_eq!(chat["usage"]["completion_tokens"], 6);
+    assert!(chat["timings"]["predicted_n"] == 6, "{chat}");
+    let text = chat["choices"][0]["message"]["content"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let same = server.json("/chat/completions", json!({"messages": hello, "n_predict": 6, "top_k": 1, "temperature": 1.0, "samplers": ["top_k"], "id_slot": 0}));
+    assert_eq!(same["choices"][0]["message"]["content"], text.as_str());
+    let prompt = server.json("/apply-template", json!({"messages": hello}));
+    let prompt = prompt["prompt"].as_str().unwrap();
+    assert!(prompt.contains("Speak."));
+    let plain = server.json("/completion", json!({"prompt": prompt}));
+    assert_eq!(plain["content"], text.as_str());
+    let shaped = server.json(
+        "/v1/chat/completions",
+        json!({"messages": hello, "grammar": "root ::= \"yes\" | \"no\""}),
+    );
+    let word = shaped["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(word == "yes" || word == "no", "{word}");
+    let mut asked = json!({"messages": hello, "return_progress": true});
+    asked["stream"] = json!(true);
+    let (_, events) = server.ask("POST", "/v1/chat/completions", "", &asked.to_string());
+    assert!(
+        events.contains("prompt_progress") && events.contains("\"timings\""),
+        "{events}"
+    );
+    assert!(events.ends_with("data: [DONE]\n\n"), "{events}");
+}
+
+#[test]
+fn keys_prefixes_and_other_pages() {
+    let server = Server::start_with_key();
+    let body = greedy(json!({}));
+    let text = body.to_string();
+    assert_eq!(server.ask("POST", "/llm/completion", "", &text).0, 401);
+    for header in ["Authorization: Bearer two\r\n", "X-Api-Key: one\r\n"] {
+        assert_eq!(server.ask("POST", "/llm/completion", header, &text).0, 200);
+        assert_eq!(server.ask("GET", "/llm/slots", header, "").0, 200);
+    }
+    assert_eq!(server.ask("GET", "/llm/health", "", "").0, 200);
+    assert_eq!(server.ask("GET", "/health", "", "").0, 404);
+}
+
+impl Server {
+    fn start_with_key() -> Self {
+        let store = tempfile::tempdir().unwrap();
+        let keys = store.path().join("keys");
+        std::fs::write(&keys, "# mine\ntwo\n").unwrap();
+        let flags = [
+            "-m",
+            "bard",
+            "-c",
+            "512",
+            "--port",
+            "0",
+            "--api-key",
+            "one",
+            "--api-prefix",
+            "/llm",
+        ];
+        let mut command = command(store.path(), &flags);
+        let mut child = command
+            .env("LLAMA_ARG_API_KEY_FILE", &keys)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap()
+            .to_owned();
+        let server = Self {
+            child,
+            address,
+            _store: store,
+        };
+        server.until(|| server.ask("GET", "/llm/health", "", "").0 == 200);
+        server
+    }
+}
+
+#[test]
+fn command_lines_that_cannot_be() {
+    for (flags, env, text) in [
+        (&["--oops"][..], &[][..], "error: invalid argument: --oops"),
+        (&["-m"], &[], "error: expected value for argument -m"),
+        (&["-c", "x"], &[], "error while handling argument \"-c\""),
+        (&["--lora", "a"], &[], "error: --lora is not supported"),
+        (
+            &["-m", "bard"],
+            &[("LLAMA_ARG_PORT", "x")],
+            "error while handling environment variable \"LLAMA_ARG_PORT\"",
+        ),
+        (&["-m", "nothing.gguf"], &[], "there is no 'nothing.gguf'"),
+        (
+            &["-m", "bard", "--host", "0.0.0.0", "--port", "0"],
+            &[],
+            "--api-key",
+        ),
+        (&["-hf", "nobody/nothing", "--offline"], &[], "--offline"),
+    ] {
+        let output = run(flags, env);
+        assert!(!output.status.success(), "{flags:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(text), "{flags:?}: {told}");
+    }
+    for (flags, text) in [
+        (&["--help"][..], "--ctx-size"),
+        (&["--version"], "hearth"),
+        (&["--list-devices"], "CPU"),
+        (&["-cl"], "0"),
+        (&["--completion-bash"], "--ctx-size"),
+    ] {
+        let output = run(flags, &[]);
+        assert!(output.status.success(), "{flags:?}");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains(text), "{flags:?}: {told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_of_that_name_is_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("llama-server");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hearth"), &link).unwrap();
+    let output = Command::new(&link).arg("--oops").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.starts_with("error: invalid argument: --oops"),
+        "{told}"
+    );
+    let output = Command::new(&link).arg("--help").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("LLAMA_ARG_CTX_SIZE"));
+}
+
+/// A model of the kit, or a word that it is not there.
+fn kit(family: &str) -> Option<std::path::PathBuf> {
+    let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/models");
+    if !kit.exists() {
+        println!("skipped: no ../shared");
+        return None;
+    }
+    Some(kit.join(family).join("model.gguf"))
+}
+
+#[test]
+fn vectors_in_both_forms() {
+    let Some(path) = kit("bert") else {
+        return;
+    };
+    let server = Server::with(&[
+        "-m",
+        path.to_str().unwrap(),
+        "-a",
+        "small",
+        "--port",
+        "0",
+        "--embeddings",
+    ]);
+    let texts = ["the kettle", "sings"];
+    let native = server.json("/embedding", json!({"content": texts}));
+    let vector = |value: &Value| -> Vec<f64> {
+        let list = value.as_array().unwrap();
+        list.iter().map(|it| it.as_f64().unwrap()).collect()
+    };
+    let length = |vector: &[f64]| vector.iter().map(|it| it * it).sum::<f64>().sqrt();
+    let first = vector(&native[0]["embedding"][0]);
+    assert!((length(&first) - 1.0).abs() < 1e-5, "{}", length(&first));
+    assert_eq!(
+        (native.as_array().unwrap().len(), &native[1]["index"]),
+        (2, &json!(1))
+    );
+    let open_ai = server.json("/v1/embeddings", json!({"input": texts}));
+    assert_eq!(
+        (&open_ai["model"], &open_ai["data"][0]["index"]),
+        (&json!("small"), &json!(0))
+    );
+    for (a, b) in vector(&open_ai["data"][0]["embedding"]).iter().zip(&first) {
+        assert!((a - b).abs() < 1e-6);
+    }
+    let raw = server.json(
+        "/embeddings",
+        json!({"input": texts[0], "embd_normalize": -1}),
+    );
+    let scaled = server.json(
+        "/embeddings",
+        json!({"input": texts[0], "embd_normalize": 0}),
+    );
+    let (raw, scaled) = (
+        vector(&raw[0]["embedding"][0]),
+        vector(&scaled[0]["embedding"][0]),
+    );
+    assert!((length(&raw) - 1.0).abs() > 1e-3);
+    let most = scaled.iter().fold(0.0, |most: f64, it| most.max(it.abs()));
+    assert!((most - 32760.0).abs() < 1.0, "{most}");
+    let ids = server.json(
+        "/tokenize",
+        json!({"content": texts[0], "add_special": true}),
+    );
+    let by_ids = server.json("/embedding", json!({"content": ids["tokens"]}));
+    for (a, b) in vector(&by_ids[0]["embedding"][0]).iter().zip(&first) {
+        assert!((a - b).abs() < 1e-6);
+    }
+    let (status, value) = server.post("/v1/embeddings", &json!({}));
+    assert_eq!((status, &value["error"]["code"]), (400, &json!(400)));
+    assert_eq!(
+        server
+            .post("/rerank", &json!({"query": "a", "documents": ["b"]}))
+            .0,
+        501
+    );
+    assert_eq!(server.post("/completion", &json!({"prompt": "a"})).0, 501);
+}
+
+/// The kit's encoder with a head that scores, whose values are a wave.
+fn reranker(folder: &Path) -> Option<std::path::PathBuf> {
+    use hearth_format::{BlockType, Checkpoint, GgufWriter, Metadata, Storage, Tensor, Value};
+    let from = Checkpoint::open(&kit("bert")?).unwrap();
+    let mut metadata = Metadata::default();
+    metadata.insert("bert.pooling_type".to_owned(), Value::U32(4));
+    for (key, value) in from.metadata().iter() {
+        if key != "bert.pooling_type" {
+            metadata.insert(key.to_owned(), value.clone());
+        }
+    }
+    let mut writer = GgufWriter::new(metadata).unwrap();
+    let kept: Vec<&Tensor> = from.tensors().collect();
+    let block = |tensor: &Tensor| match &tensor.storage {
+        Storage::Blocks { block, bytes } => (*block, bytes.to_vec()),
+        Storage::Affine(_) => panic!("a GGUF has blocks"),
+    };
+    for tensor in &kept {
+        let (block, _) = block(tensor);
+        writer.tensor(&tensor.name, &tensor.shape, block).unwrap();
+    }
+    writer
+        .tensor("cls.output.weight", &[1, 32], BlockType::F32)
+        .unwrap();
+    let mut body = writer.start(Vec::new()).unwrap();
+    for tensor in kept {
+        body.write(&block(tensor).1).unwrap();
+    }
+    for i in 0..32 {
+        let value = (i as f32 * 0.7).sin() * 0.3;
+        body.write(&value.to_le_bytes()).unwrap();
+    }
+    let path = folder.join("ranker.gguf");
+    std::fs::write(&path, body.finish().unwrap()).unwrap();
+    Some(path)
+}
+
+#[test]
+fn scores_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = reranker(folder.path()) else {
+        return;
+    };
+    let server = Server::with(&[
+        "-m",
+        path.to_str().unwrap(),
+        "-a",
+        "ranker",
+        "--port",
+        "0",
+        "--rerank",
+    ]);
+    let documents = ["sings", "the kettle", "kettle the"];
+    let asked = json!({"query": "the kettle", "documents": documents, "return_documents": true});
+    let jina = server.json("/v1/rerank", asked.clone());
+    let results = jina["results"].as_array().unwrap();
+    let score = |result: &Value, name: &str| result[name].as_f64().unwrap();
+    assert_eq!((results.len(), &jina["model"]), (3, &json!("ranker")));
+    assert!(
+        results
+            .windows(2)
+            .all(|two| score(&two[0], "relevance_score") >= score(&two[1], "relevance_score"))
+    );
+    for result in results {
+        let index = result["index"].as_u64().unwrap() as usize;
+        assert_eq!(result["document"]["text"], documents[index]);
+    }
+    assert!(jina["usage"]["total_tokens"].as_u64().unwrap() > 9);
+    for path in [
+        "/rerank",
+        "/reranking",
+        "/v1/reranking",
+        "/api/rerank",
+        "/v2/rerank",
+    ] {
+        assert_eq!(
+            server.json(path, asked.clone())["results"],
+            jina["results"],
+            "{path}"
+        );
+    }
+    let best = server.json(
+        "/rerank",
+        json!({"query": "the kettle", "documents": documents, "top_n": 1}),
+    );
+    assert_eq!(best["results"].as_array().unwrap().len(), 1);
+    assert_eq!(best["results"][0]["index"], results[0]["index"]);
+    let tei = server.json(
+        "/rerank",
+        json!({"query": "the kettle", "texts": documents, "return_text": true}),
+    );
+    assert_eq!(tei[0]["index"], results[0]["index"]);
+    let share = 1.0 / (1.0 + (-score(&results[0], "relevance_score")).exp());
+    assert!((score(&tei[0], "score") - share).abs() < 1e-5, "{tei}");
+    assert_eq!(server.post("/rerank", &json!({"query": "a"})).0, 400);
+}

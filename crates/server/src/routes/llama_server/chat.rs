@@ -1,0 +1,126 @@
+//! Chats of a server that is asked as llama-server: OpenAI's with the native fields, and native errors.
+
+use axum::{extract::State, response::Response};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        App, Asker,
+        answer::{Stream, Telling, answer},
+        stamp,
+    },
+    name_model, refuse,
+    slots::Occupant,
+};
+use crate::{
+    core::{Event, Failure},
+    dialects::{
+        Fields, Frame,
+        llama_server::{self, Style, chat},
+        openai,
+    },
+    edge::Json,
+};
+
+/// A chat and how it is answered.
+pub(super) struct Read {
+    pub(super) asked: openai::chat::Asked,
+    pub(super) style: Style,
+}
+
+/// Reads the body of a chat: OpenAI's dialect its own fields, llama-server's the others. A model need not be named.
+///
+/// # Errors
+/// With the field that says what cannot be.
+pub(super) fn read(app: &App, mut body: Map<String, Value>) -> Result<Read, Failure> {
+    let setup = &app.llama;
+    name_model(app, &mut body);
+    let (theirs, native) = chat::split(body);
+    let mut asked = openai::chat::request(theirs)?;
+    let mut fields = Fields::new(native);
+    let style = chat::extend(
+        &mut fields,
+        &setup.standing,
+        &setup.chats,
+        asked.stream,
+        &mut asked.request,
+        &mut asked.notes,
+    )?;
+    setup.places.check(style.slot)?;
+    Ok(Read { asked, style })
+}
+
+struct Chat {
+    frames: openai::chat::Frames,
+    occupant: Occupant,
+}
+
+impl Telling for Chat {
+    fn frames(&mut self, _: usize, event: Event) -> Vec<Frame> {
+        self.occupant.event(&event);
+        match &event {
+            Event::Failed(failure) => vec![Frame::json(&llama_server::error(failure).1)],
+            event => self.frames.event(event),
+        }
+    }
+
+    fn add(&mut self, _: usize, event: Event) {
+        self.occupant.event(&event);
+        self.frames.event(&event);
+    }
+
+    fn whole(self) -> Result<Value, Failure> {
+        self.frames.whole()
+    }
+
+    fn error(failure: &Failure) -> (u16, Value) {
+        llama_server::error(failure)
+    }
+
+    fn ignored(&self) -> &[String] {
+        self.frames.ignored()
+    }
+}
+
+pub(super) async fn completions(
+    State(app): State<App>,
+    asker: Asker,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
+    let Read { mut asked, style } = match read(&app, body) {
+        Ok(read) => read,
+        Err(failure) => return refuse(&failure),
+    };
+    asked.request.ids = true;
+    let telling = Chat {
+        frames: openai::chat::Frames::new(&asked, stamp()),
+        occupant: Occupant::new(
+            app.llama.places.clone(),
+            style.slot,
+            style.settings,
+            asked.request.limits.max_tokens,
+        ),
+    };
+    let stream = asked.stream.then_some(Stream::EventsEvery(style.ping));
+    answer(&app, &asker, asked.request, stream, telling).await
+}
+
+/// OpenAI's completions, for which a model need not be named.
+pub(super) async fn plain_completions(
+    State(app): State<App>,
+    asker: Asker,
+    Json(mut body): Json<Map<String, Value>>,
+) -> Response {
+    name_model(&app, &mut body);
+    super::super::openai::completions(State(app), asker, Json(body)).await
+}
+
+/// OpenAI's responses, for which a model need not be named.
+pub(super) async fn responses(
+    State(app): State<App>,
+    asker: Asker,
+    Json(mut body): Json<Map<String, Value>>,
+) -> Response {
+    name_model(&app, &mut body);
+    super::super::openai::respond(State(app), asker, Json(body)).await
+}

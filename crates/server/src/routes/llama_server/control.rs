@@ -1,0 +1,163 @@
+//! What the server says of itself.
+
+use std::time::SystemTime;
+
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{App, json as answer},
+    describe::{Described, describe},
+    model, said, told,
+};
+use crate::{
+    core::Failure,
+    dialects::llama_server::{
+        self,
+        control::{self, Listed, Props},
+    },
+    edge::Json,
+};
+
+/// This program, where llama-server has the number of its build.
+const BUILD: &str = concat!("hearth-", env!("CARGO_PKG_VERSION"));
+
+pub(super) async fn health() -> Response {
+    answer(200, &control::health())
+}
+
+/// What stands behind the `?` of some paths.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    model: Option<String>,
+    pub(super) action: Option<String>,
+    fail_on_no_slot: Option<String>,
+}
+
+/// What is known of a model. The only one of a server is known as long as the server runs, loaded or not.
+async fn known(app: &App, name: Option<String>) -> Result<Described, Failure> {
+    if let Some(described) = app.llama.described.get() {
+        return Ok(described.clone());
+    }
+    let described = describe(model(app, name).await?).await?;
+    if app.service.models().library().only.is_some() {
+        // Another request may have been first; it found the same.
+        let _ = app.llama.described.set(described.clone());
+    }
+    Ok(described)
+}
+
+pub(super) async fn props(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
+    let told_props = async {
+        let described = known(&app, asked.model).await?;
+        Ok(control::props(&props_of(&app, described)?))
+    };
+    told(told_props.await)
+}
+
+fn props_of(app: &App, described: Described) -> Result<Props, Failure> {
+    let setup = &app.llama;
+    let nothing = Map::from_iter([("prompt".to_owned(), json!(""))]);
+    let sleeping = app.service.models().loaded().is_empty();
+    let caps = described.capabilities;
+    let caps = json!({
+        "supports_string_content": true, "supports_typed_content": false, "supports_system_role": true,
+        "supports_tools": caps.tools, "supports_tool_calls": caps.tools, "supports_parallel_tool_calls": caps.tools,
+        "supports_preserve_reasoning": caps.thinking, "supports_reasoning_effort": caps.levels,
+        "supports_object_arguments": caps.tools,
+    });
+    Ok(Props {
+        settings: llama_server::completion(nothing, &setup.standing)?
+            .style
+            .settings,
+        context: described.meta.n_ctx,
+        slots: setup.places.count(),
+        alias: described.title,
+        ftype: described.meta.ftype,
+        path: setup.path.clone(),
+        media_marker: setup.media_marker.clone(),
+        vision: false,
+        slots_endpoint: setup.slots,
+        props_endpoint: setup.props,
+        metrics_endpoint: setup.metrics,
+        template: described.template,
+        template_caps: caps.as_object().cloned().unwrap_or_default(),
+        tool_template: None,
+        bos_token: described.bos,
+        eos_token: described.eos,
+        build: BUILD.to_owned(),
+        sleeping,
+    })
+}
+
+pub(super) async fn set_props(
+    State(app): State<App>,
+    Json(_): Json<Map<String, Value>>,
+) -> Response {
+    match app.llama.props {
+        true => answer(200, &control::success()),
+        false => said(llama_server::switched_off("--props")),
+    }
+}
+
+/// The one model of the server; where there is not only one, those of the library.
+pub(super) async fn models(State(app): State<App>) -> Response {
+    let listed = async {
+        if app.service.models().library().only.is_some() {
+            let described = known(&app, None).await?;
+            return Ok(control::models(&[listed(&app, described)]));
+        }
+        let entries = super::super::openai::entries(&app).await?;
+        let entries = entries.into_iter().map(|entry| Listed {
+            aliases: vec![entry.id.clone()],
+            id: entry.id,
+            created: entry.created,
+            ..Listed::default()
+        });
+        Ok(control::models(&entries.collect::<Vec<_>>()))
+    };
+    told(listed.await)
+}
+
+fn listed(app: &App, described: Described) -> Listed {
+    let loaded = app.service.models().loaded();
+    let since = loaded
+        .first()
+        .map_or_else(SystemTime::now, |model| model.since);
+    Listed {
+        aliases: app.llama.aliases.clone(),
+        tags: app.llama.tags.clone(),
+        created: crate::dialects::frame::seconds(since),
+        meta: Some(described.meta),
+        id: described.title,
+    }
+}
+
+pub(super) async fn slots(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
+    let setup = &app.llama;
+    if !setup.slots {
+        return said(llama_server::switched_off("--slots"));
+    }
+    let loaded = app.service.models().loaded();
+    let context = loaded.first().map_or(0, |model| model.engine().context());
+    let shown = setup.places.shown(context);
+    let wants_free = asked
+        .fail_on_no_slot
+        .is_some_and(|it| it != "0" && it != "false");
+    match wants_free && shown.iter().all(|slot| slot.busy) {
+        true => said(llama_server::no_slot()),
+        false => answer(200, &control::slots(&shown)),
+    }
+}
+
+pub(super) async fn adapters() -> Response {
+    answer(200, &control::adapters())
+}
+
+pub(super) async fn scale_adapters(Json(body): Json<Value>) -> Response {
+    told(control::scale_adapters(body).map(|()| control::success()))
+}

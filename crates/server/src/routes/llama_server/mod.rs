@@ -1,0 +1,120 @@
+//! llama-server's routes.
+
+mod chat;
+mod complete;
+mod control;
+mod describe;
+mod saved;
+mod setup;
+mod slots;
+mod text;
+mod vectors;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+    routing::{get, post},
+};
+use serde_json::{Map, Value};
+
+use super::{App, json, model_name, refused};
+use crate::{
+    core::{Failure, models::Lease, request::Load},
+    dialects::llama_server,
+};
+
+pub use setup::Setup;
+pub(super) use slots::Slots;
+
+/// The routes that every server has.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/health", get(control::health))
+        .route("/v1/health", get(control::health))
+        .route("/completion", post(complete::completion))
+        .route("/completions", post(complete::completion))
+        .route("/infill", post(complete::infill))
+        .route("/tokenize", post(text::tokenize))
+        .route("/detokenize", post(text::detokenize))
+        .route("/apply-template", post(text::apply_template))
+        .route("/embedding", post(vectors::embedding))
+        .route("/embeddings", post(vectors::embedding))
+        .route("/rerank", post(vectors::rerank))
+        .route("/reranking", post(vectors::rerank))
+        .route("/v1/rerank", post(vectors::rerank))
+        .route("/v1/reranking", post(vectors::rerank))
+        .route("/v2/rerank", post(vectors::rerank))
+        .route("/api/rerank", post(vectors::rerank))
+        .route("/props", get(control::props).post(control::set_props))
+        .route("/slots", get(control::slots))
+        .route("/slots/{id}", post(saved::slot))
+        .route(
+            "/lora-adapters",
+            get(control::adapters).post(control::scale_adapters),
+        )
+}
+
+/// The routes that others have in their own way, for a server that is asked as llama-server.
+pub(super) fn own_routes() -> Router<App> {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/chat/completions", post(chat::completions))
+        .route("/v1/completions", post(chat::plain_completions))
+        .route("/v1/responses", post(chat::responses))
+        .route("/responses", post(chat::responses))
+        .route("/v1/embeddings", post(vectors::openai_embeddings))
+        .route("/v1/models", get(control::models))
+        .route("/models", get(control::models))
+        .fallback(|| async { said(llama_server::not_found()) })
+}
+
+/// Refuses everything until the model is there.
+pub(super) fn guarded(app: &App, router: Router) -> Router {
+    async fn wait(State(app): State<App>, request: Request, next: Next) -> Response {
+        match app.llama.is_ready() {
+            true => next.run(request).await,
+            false => said(llama_server::loading()),
+        }
+    }
+    router.layer(from_fn_with_state(app.clone(), wait))
+}
+
+/// `GET /metrics` where nobody switched it on.
+pub fn without_metrics() -> Router {
+    let off = || async { said(llama_server::switched_off("--metrics")) };
+    Router::new().route("/metrics", get(off))
+}
+
+/// The model of a request.
+async fn model(app: &App, given: Option<String>) -> Result<Lease, Failure> {
+    let models = app.service.models();
+    models
+        .acquire(&model_name(app, given), &Load::default())
+        .await
+}
+
+/// Names the model in a body that leaves it out.
+fn name_model(app: &App, body: &mut Map<String, Value>) {
+    let given = body.get("model").and_then(Value::as_str).map(str::to_owned);
+    if body.get("model").is_none_or(|it| it.is_null() || it == "") {
+        let name = Value::from(model_name(app, given));
+        body.insert("model".to_owned(), name);
+    }
+}
+
+fn told(answer: Result<Value, Failure>) -> Response {
+    match answer {
+        Ok(value) => json(200, &value),
+        Err(failure) => refuse(&failure),
+    }
+}
+
+fn refuse(failure: &Failure) -> Response {
+    refused(failure, llama_server::error(failure))
+}
+
+fn said((status, body): (u16, Value)) -> Response {
+    json(status, &body)
+}

@@ -1,0 +1,128 @@
+//! What a command line says of a server that is asked as llama-server.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{Slots, describe::Described};
+use crate::dialects::llama_server::{Standing, chat::ChatStanding, flags::Flags};
+
+/// Places that are shown where nobody says how many.
+const PLACES: usize = 4;
+/// Most places that are shown where there may be more.
+const MOST_PLACES: usize = 64;
+
+/// How llama-server's routes answer.
+#[derive(Debug)]
+pub struct Setup {
+    /// The server is asked as llama-server and as nothing else.
+    pub alone: bool,
+    /// What holds for all requests.
+    pub standing: Standing,
+    /// What holds for chats.
+    pub chats: ChatStanding,
+    /// All names of the one model.
+    pub aliases: Vec<String>,
+    /// Words put to it.
+    pub tags: Vec<String>,
+    /// Its file, as the command line named it.
+    pub path: String,
+    /// `POST /props` is there.
+    pub props: bool,
+    /// `GET /slots` is there.
+    pub slots: bool,
+    /// `GET /metrics` is there.
+    pub metrics: bool,
+    /// Texts are embedded.
+    pub embeddings: bool,
+    /// Documents are ranked.
+    pub rerank: bool,
+    /// How vectors are scaled; llama-server's number.
+    pub normalize: i64,
+    /// Where slots are saved.
+    pub slot_directory: Option<PathBuf>,
+    /// What stands for a picture in a prompt.
+    pub media_marker: String,
+    /// The places of answers.
+    pub(super) places: Arc<Slots>,
+    /// The one model as it was found when it was loaded, for as long as it sleeps.
+    pub(super) described: OnceLock<Described>,
+    ready: AtomicBool,
+}
+
+impl Default for Setup {
+    /// Beside the other dialects, with nothing switched off.
+    fn default() -> Self {
+        Self {
+            alone: false,
+            standing: Standing::default(),
+            chats: ChatStanding::default(),
+            aliases: Vec::new(),
+            tags: Vec::new(),
+            path: String::new(),
+            props: true,
+            slots: true,
+            metrics: true,
+            embeddings: true,
+            rerank: true,
+            normalize: 2,
+            slot_directory: None,
+            media_marker: media_marker(),
+            places: Arc::new(Slots::new(PLACES, MOST_PLACES)),
+            described: OnceLock::new(),
+            ready: AtomicBool::new(true),
+        }
+    }
+}
+
+impl Setup {
+    /// As a command line says; not ready where it names one model, which has to be loaded first.
+    pub fn of(flags: &Flags) -> Self {
+        let places = flags.parallel.unwrap_or(PLACES);
+        Self {
+            alone: true,
+            standing: flags.standing.clone(),
+            chats: flags.chats.clone(),
+            aliases: flags.aliases.clone(),
+            tags: flags.tags.clone(),
+            props: flags.props,
+            slots: flags.slots,
+            metrics: flags.metrics,
+            embeddings: flags.embeddings,
+            rerank: flags.rerank,
+            normalize: flags.normalize,
+            slot_directory: flags.slot_directory.clone(),
+            places: Arc::new(Slots::new(places, places)),
+            ready: AtomicBool::new(flags.source.is_none()),
+            ..Self::default()
+        }
+    }
+
+    /// Places of answers.
+    pub fn places(&self) -> usize {
+        self.places.count()
+    }
+
+    /// Whether requests are answered.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// The model is there.
+    pub fn begin(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+}
+
+/// By chance for each process, so that no text of a user has it, unless the environment says what.
+fn media_marker() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    std::env::var("LLAMA_MEDIA_MARKER").unwrap_or_else(|_| {
+        let part = |number: u8| format!("{:016x}", RandomState::new().hash_one(number));
+        format!("<__media_{}{}__>", part(0), part(1))
+    })
+}
