@@ -42,7 +42,7 @@ struct Place {
     task: Option<Task>,
     /// The prompt as text.
     prompt: String,
-    /// The tokens of prompt and answer.
+    /// The tokens of prompt and answer that were read.
     held: Vec<u32>,
 }
 
@@ -262,7 +262,9 @@ impl Occupant {
             }
             Event::End { choice: 0, outcome } => {
                 if let Some(id) = self.place {
-                    let held = outcome.ids.clone();
+                    let mut held = outcome.ids.clone();
+                    // The last token was chosen and not read.
+                    held.pop();
                     self.slots.change(id, |place| place.held = held);
                 }
             }
@@ -362,7 +364,7 @@ mod tests {
         occupant.event(&Event::End {
             choice: 0,
             outcome: Outcome {
-                ids: vec![1, 2],
+                ids: vec![1, 2, 3],
                 ..Outcome::default()
             },
         });
