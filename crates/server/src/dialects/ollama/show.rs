@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use hearth_chat::output::Capabilities;
 use hearth_format::{Array, Checkpoint, Metadata, Source, Storage, Value as Entry};
-use hearth_store::Package;
+use hearth_store::{Layout, Package};
 use serde_json::{Map, Value, json};
 
 use super::super::Fields;
@@ -72,6 +72,10 @@ pub struct Shown<'a> {
     pub details: &'a Details,
     /// When it got its present contents.
     pub modified: SystemTime,
+    /// It is the one inside this program.
+    pub built_in: bool,
+    /// The Modelfile names files by their paths, as `ollama create` reads them; else by their digests.
+    pub paths: bool,
 }
 
 /// Ollama's words for what a model can do. `embedding` and `images` are what the engine can do with it, not what it
@@ -112,6 +116,9 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
             package.system.clone_from(&asked.system);
         }
         package.params.extend(asked.options.clone());
+        if !shown.paths {
+            hide_paths(&mut package);
+        }
         for (name, text) in [
             ("license", package.licenses.join("\n")),
             ("modelfile", package.modelfile()),
@@ -130,7 +137,10 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
             put("remote_host", json!(host));
         }
     } else {
-        let modelfile = format!("# {} is a file of another program\n", shown.basename);
+        let modelfile = match shown.built_in {
+            true => format!("FROM {}\n", shown.basename),
+            false => format!("# {} is a file of another program\n", shown.basename),
+        };
         for (name, text) in [
             ("license", ""),
             ("modelfile", &modelfile),
@@ -158,6 +168,20 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
     put("capabilities", json!(shown.capabilities));
     put("modified_at", json!(time::microseconds(shown.modified)));
     Value::Object(answer)
+}
+
+/// Puts digests in the place of paths: where a store lies is nobody's business but its owner's.
+fn hide_paths(package: &mut Package) {
+    let files = [
+        &mut package.models,
+        &mut package.projectors,
+        &mut package.adapters,
+        &mut package.drafts,
+    ];
+    for file in files.into_iter().flatten() {
+        let digest = Layout::digest_of(file).map(|digest| format!("@{digest}"));
+        *file = digest.unwrap_or_else(|| "@file".to_owned()).into();
+    }
 }
 
 /// The template with the words that clients look for, where it can what they mean and does not have them: in a comment,
@@ -355,6 +379,8 @@ mod tests {
             projector: None,
             details: &details,
             modified: UNIX_EPOCH,
+            built_in: true,
+            paths: false,
         };
         show(&asked(body).unwrap(), &shown)
     }
@@ -447,8 +473,8 @@ mod tests {
                 .clone(),
             messages: Vec::new(),
             licenses: vec!["A".into(), "B".into()],
-            models: Vec::new(),
-            projectors: Vec::new(),
+            models: vec![format!("/home/me/blobs/sha256-{}", "0".repeat(64)).into()],
+            projectors: vec!["/home/me/projector.gguf".into()],
             adapters: Vec::new(),
             drafts: Vec::new(),
             files: Vec::new(),
@@ -468,6 +494,11 @@ mod tests {
         let modelfile = answer["modelfile"].as_str().unwrap();
         assert!(
             modelfile.contains("SYSTEM be long") && modelfile.contains("top_k 3"),
+            "{modelfile}"
+        );
+        let from = format!("FROM @sha256:{}", "0".repeat(64));
+        assert!(
+            modelfile.contains(&from) && !modelfile.contains("/home"),
             "{modelfile}"
         );
     }
