@@ -133,8 +133,10 @@ async fn streamed(transfer: Transfer, mut said: mpsc::UnboundedReceiver<Said>) -
             };
             if let Some(line) = frame.as_ref().and_then(Line::of)
                 && to.send(line).await.is_err()
-                || !more
             {
+                return;
+            }
+            if !more {
                 return;
             }
             // When nobody reads, `said` is dropped, which the work notices.

@@ -64,7 +64,10 @@ fn tell(asked: &AskedShow, located: &Located, paths: bool) -> Result<Value, Erro
     };
     let name = Name::parse_source(&located.title);
     let projectors = package.map_or(&[][..], |package| &package.projectors);
-    let projector = projectors.first().map(|path| Gguf::open(path)).transpose()?;
+    let projector = projectors
+        .first()
+        .map(|path| Gguf::open(path))
+        .transpose()?;
     Ok(ollama::show(
         asked,
         &Shown {
