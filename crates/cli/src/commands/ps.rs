@@ -67,11 +67,11 @@ fn all() -> Result<Vec<Model>> {
     };
     for loaded in server.loaded().unwrap_or_default() {
         let place = server.name().to_owned();
-        let same = models.iter_mut().find(|model| {
+        let found = models.iter_mut().find(|model| {
             let serves = |here: &Running| here.command == "serve" && same(&here.name, &loaded.name);
             model.there.is_none() && model.here.as_ref().is_some_and(serves)
         });
-        match same {
+        match found {
             Some(model) => model.there = Some((place, loaded)),
             None => models.push(Model {
                 here: None,

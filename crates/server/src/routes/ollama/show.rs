@@ -71,7 +71,7 @@ fn tell(asked: &AskedShow, located: &Located, paths: bool) -> Result<Value, Erro
     Ok(ollama::show(
         asked,
         &Shown {
-            basename: name.as_ref().map_or(&located.title, Name::model),
+            basename: name.as_ref().map_or(located.title.as_str(), Name::model),
             package,
             checkpoint: &checkpoint,
             template: &abilities.template,
