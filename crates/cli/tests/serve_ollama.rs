@@ -2,15 +2,16 @@
 //! decent client sends.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod server;
 #[path = "../../store/tests/support/mod.rs"]
 mod support;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,12 +24,8 @@ use support::{
 
 const BARD: &[u8] = include_bytes!("../../server/assets/bard.gguf");
 
-/// A server with a home of its own.
-struct Server {
-    child: Child,
-    address: String,
-    home: tempfile::TempDir,
-}
+/// A server with the answers of these routes.
+struct Server(server::Server);
 
 /// What a server answered.
 struct Answer {
@@ -71,7 +68,7 @@ fn command(home: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .env_clear()
         .env("HOME", home)
-        .env("HEARTH_MODELS", home.join("models"))
+        .env("HEARTH_MODELS", home)
         .current_dir(home)
         .stdin(Stdio::null());
     command
@@ -83,52 +80,33 @@ impl Server {
         // Small pieces, so that a download that is broken off leaves some.
         fs::create_dir(home.path().join(".hearth")).unwrap();
         fs::write(home.path().join(".hearth/config.toml"), "piece = 65536\n").unwrap();
-        fs::write(
-            home.path().join("keys.toml"),
-            "[[key]]\nname = \"user\"\nsecret = \"user-secret\"\nscope = \"use\"\n",
-        )
-        .unwrap();
-        let mut child = command(
-            home.path(),
-            &["serve", "--listen", "127.0.0.1:0", "--ctx", "512"],
-        )
-        .args(more)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        let address = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap()
-            .to_owned();
-        Self {
-            child,
-            address,
-            home,
-        }
+        Self(server::Server::on(home, more))
+    }
+
+    fn home(&self) -> &Path {
+        self.0.store()
     }
 
     fn store(&self) -> Store {
-        Store::new(self.home.path().join("models"))
+        Store::new(self.home())
     }
 
     /// `hearth` beside the server.
     fn hearth(&self, arguments: &[&str]) -> Output {
-        let mut command = command(self.home.path(), arguments);
-        command.env("HEARTH_HOST", &self.address).output().unwrap()
+        let mut command = command(self.home(), arguments);
+        command
+            .env("HEARTH_HOST", &self.0.address)
+            .output()
+            .unwrap()
     }
 
     /// Sends a request and leaves the answer to be read.
     fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = TcpStream::connect(&self.0.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(120)))
             .unwrap();
-        let (host, length) = (&self.address, body.len());
+        let (host, length) = (&self.0.address, body.len());
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n"
         );
@@ -175,13 +153,6 @@ impl Server {
     fn generate(&self, model: &str) -> Value {
         let body = json!({"model": model, "prompt": "But soft", "stream": false, "options": {"temperature": 0}});
         self.json("/api/generate", &body)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -322,8 +293,14 @@ fn show_tells_what_a_model_is() {
 
 #[test]
 fn a_key_for_use_shows_and_learns_no_paths() {
-    let server = Server::start(&["--key-file", "keys.toml"]);
-    let modelfile = server.home.path().join("Modelfile");
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        &keys,
+        "[[key]]\nname = \"user\"\nsecret = \"user-secret\"\nscope = \"use\"\n",
+    )
+    .unwrap();
+    let server = Server::start(&["--key-file", keys.path().to_str().unwrap()]);
+    let modelfile = server.home().join("Modelfile");
     fs::write(modelfile, "FROM bard\nSYSTEM x\n").unwrap();
     let made = server.hearth(&["create", "mine"]);
     assert!(
@@ -342,7 +319,7 @@ fn a_key_for_use_shows_and_learns_no_paths() {
     assert!(
         !shown
             .to_string()
-            .contains(&server.home.path().display().to_string())
+            .contains(&server.home().display().to_string())
     );
     let blob = format!("/api/blobs/{}", Digest::of(BARD));
     for (method, path) in [
@@ -365,8 +342,8 @@ fn a_key_for_use_shows_and_learns_no_paths() {
             "{method} {path}"
         );
     }
-    let ps = command(server.home.path(), &["ps", "--json"])
-        .env("HEARTH_HOST", &server.address)
+    let ps = command(server.home(), &["ps", "--json"])
+        .env("HEARTH_HOST", &server.0.address)
         .env("HEARTH_API_KEY", "user-secret")
         .output()
         .unwrap();
@@ -601,15 +578,15 @@ fn contents_are_taken_whole_or_not_at_all() {
     );
     assert_eq!((wrong.status, wrong.error()), (400, text));
     // One that breaks off, and one in chunks.
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    let host = &server.address;
+    let mut stream = TcpStream::connect(&server.0.address).unwrap();
+    let host = &server.0.address;
     write!(
         stream,
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\n\r\noth"
     )
     .unwrap();
     drop(stream);
-    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let mut stream = TcpStream::connect(&server.0.address).unwrap();
     write!(stream, "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     write!(stream, "2\r\not\r\n").unwrap();
     assert_eq!(server.ask("HEAD", &path, "", b"").status, 404);
@@ -617,7 +594,7 @@ fn contents_are_taken_whole_or_not_at_all() {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert_eq!(answer(&text).status, 201, "{text}");
-    let drafts = server.home.path().join("models/.hearth/tmp");
+    let drafts = server.home().join(".hearth/tmp");
     wait("no draft stays", || {
         fs::read_dir(&drafts).unwrap().count() == 0
     });
@@ -758,9 +735,9 @@ fn nothing_is_made_of_what_is_not_a_model() {
     let text = server.blob(b"not a model");
     let bard = server.blob(BARD);
     let absent = Digest::of(b"absent");
-    let outside = server.home.path().join("outside.gguf");
+    let outside = server.home().join("outside.gguf");
     fs::write(&outside, BARD).unwrap();
-    let place = server.home.path().display().to_string();
+    let place = server.home().display().to_string();
     for (body, status, expected) in [
         (json!({}), 400, "neither 'from' or 'files'"),
         // CVE-2024-39719: nothing is made of a path, and nobody learns whether it is there.
@@ -942,7 +919,7 @@ fn ps_and_stop_ask_the_server() {
             model["server"].as_str(),
             shown["models"].as_array().unwrap().len()
         ),
-        (Some(server.address.as_str()), 1)
+        (Some(server.0.address.as_str()), 1)
     );
     let table = String::from_utf8(server.hearth(&["ps"]).stdout).unwrap();
     assert!(
@@ -954,7 +931,7 @@ fn ps_and_stop_ask_the_server() {
     let other = tempfile::tempdir().unwrap();
     let theirs = |arguments: &[&str]| {
         command(other.path(), arguments)
-            .env("OLLAMA_HOST", &server.address)
+            .env("OLLAMA_HOST", &server.0.address)
             .output()
             .unwrap()
     };
