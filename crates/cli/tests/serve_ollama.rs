@@ -235,10 +235,11 @@ fn show_tells_what_a_model_is() {
         json!({"status": "success"})
     );
     let shown = server.json("/api/show", &json!({"model": "mine"}));
-    assert_eq!(
-        (&shown["template"], &shown["system"]),
-        (&json!(GO), &json!("Be brief."))
+    assert!(
+        shown["template"].as_str().unwrap().starts_with(GO),
+        "{shown}"
     );
+    assert_eq!(shown["system"], "Be brief.");
     assert_eq!(
         (&shown["license"], &shown["capabilities"]),
         (&json!("MIT\nand more"), &json!(["completion", "tools"]))
@@ -293,7 +294,7 @@ fn show_tells_what_a_model_is() {
 
 #[test]
 fn a_key_for_use_shows_and_learns_no_paths() {
-    let keys = tempfile::NamedTempFile::new().unwrap();
+    let keys = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     fs::write(
         &keys,
         "[[key]]\nname = \"user\"\nsecret = \"user-secret\"\nscope = \"use\"\n",
@@ -682,14 +683,14 @@ fn models_are_made_of_others_and_of_contents() {
 
     // Two models of the same weights are two: each has its own parameters and system message.
     let short = json!({"model": "short", "from": "child", "parameters": {"num_predict": 2}, "stream": false});
-    let long = json!({"model": "long", "from": "child", "parameters": {"num_predict": 9}, "stream": false});
+    let long = json!({"model": "long", "from": "child", "parameters": {"num_predict": 5}, "stream": false});
     for body in [short, long] {
         assert_eq!(
             server.json("/api/create", &body),
             json!({"status": "success"})
         );
     }
-    for (name, count) in [("short", 2), ("long", 9), ("short", 2)] {
+    for (name, count) in [("short", 2), ("long", 5), ("short", 2)] {
         assert_eq!(server.generate(name)["eval_count"], count, "{name}");
     }
     // One that is replaced while it is loaded is replaced for the next request, and the old one goes.
