@@ -1,6 +1,6 @@
 //! `POST /api/show` (reference 5.14).
 
-use std::time::SystemTime;
+use std::{path::Path, time::SystemTime};
 
 use hearth_chat::output::Capabilities;
 use hearth_format::{Array, Checkpoint, Metadata, Source, Storage, Value as Entry};
@@ -116,12 +116,13 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
             package.system.clone_from(&asked.system);
         }
         package.params.extend(asked.options.clone());
-        if !shown.paths {
-            hide_paths(&mut package);
-        }
+        let modelfile = match shown.paths {
+            true => package.modelfile(),
+            false => package.modelfile_by(&by_digest),
+        };
         for (name, text) in [
             ("license", package.licenses.join("\n")),
-            ("modelfile", package.modelfile()),
+            ("modelfile", modelfile),
             ("parameters", package.parameter_lines().join("\n")),
             ("system", package.system.clone().unwrap_or_default()),
         ] {
@@ -170,18 +171,10 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
     Value::Object(answer)
 }
 
-/// Puts digests in the place of paths: where a store lies is nobody's business but its owner's.
-fn hide_paths(package: &mut Package) {
-    let files = [
-        &mut package.models,
-        &mut package.projectors,
-        &mut package.adapters,
-        &mut package.drafts,
-    ];
-    for file in files.into_iter().flatten() {
-        let digest = Layout::digest_of(file).map(|digest| format!("@{digest}"));
-        *file = digest.unwrap_or_else(|| "@file".to_owned()).into();
-    }
+/// What stands for a content in a Modelfile: where a store lies is nobody's business but its owner's.
+fn by_digest(path: &Path) -> String {
+    let digest = Layout::digest_of(path);
+    digest.map_or_else(|| "@file".to_owned(), |digest| format!("@{digest}"))
 }
 
 /// The template with the words that clients look for, where it can what they mean and does not have them: in a comment,
