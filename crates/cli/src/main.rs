@@ -8,6 +8,7 @@ mod model;
 mod network;
 mod progress;
 mod sampling;
+mod server;
 mod text;
 
 use std::process::ExitCode;
@@ -49,7 +50,7 @@ enum Command {
     SearchLocal(commands::list::SearchArguments),
     /// What is loaded at the moment
     Ps(commands::ps::Arguments),
-    /// End what has a model loaded
+    /// Unload a model, and end what has it loaded besides the server
     Stop(commands::ps::StopArguments),
     /// What a model is: architecture, parameters, types, memory at several context sizes
     Show(commands::show::Arguments),

@@ -44,6 +44,8 @@ impl User {
             .env_clear()
             .env("HOME", self.home())
             .env("HEARTH_MODELS", self.home().join("models"))
+            // No server that may run on this machine is asked.
+            .env("HEARTH_HOST", "127.0.0.1:1")
             .current_dir(self.home())
             .stdin(Stdio::null());
         command

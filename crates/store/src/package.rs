@@ -1,6 +1,6 @@
 //! What a stored model brings besides weights.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -96,13 +96,18 @@ impl Package {
     /// The model as a Modelfile that makes it again, with a head that says how to build on it. What the language
     /// cannot say stands there as a comment.
     pub fn modelfile(&self) -> String {
+        self.modelfile_by(&absolute)
+    }
+
+    /// The same with `file` saying what stands in a path's place.
+    pub fn modelfile_by(&self, file: &dyn Fn(&Path) -> String) -> String {
         let mut text = format!(
             "# Modelfile of {name}, written by 'hearth show'.\n\
              # To build on this model, write this line in place of the next one:\n\
              # FROM {name}\n\n",
             name = self.name
         );
-        for line in self.lines() {
+        for line in self.lines(file) {
             match line {
                 Line::Instruction(instruction) => {
                     if !instruction.comes_back() {
@@ -122,7 +127,7 @@ impl Package {
 
     /// What can be said in a Modelfile, without comments.
     pub fn instructions(&self) -> Modelfile {
-        let lines = self.lines().into_iter();
+        let lines = self.lines(&absolute).into_iter();
         lines
             .filter_map(|line| match line {
                 Line::Instruction(instruction) => Some(instruction),
@@ -131,12 +136,8 @@ impl Package {
             .collect()
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self, file: &dyn Fn(&Path) -> String) -> Vec<Line> {
         use Instruction as I;
-        let file = |path: &PathBuf| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            path.display().to_string()
-        };
         let mut lines = Vec::new();
         if self.models.is_empty() {
             lines.push(Line::Instruction(I::From(self.name.to_string())));
@@ -171,6 +172,12 @@ impl Package {
         lines.extend(self.messages.iter().map(message));
         lines
     }
+}
+
+/// A path that means the same from everywhere.
+fn absolute(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.display().to_string()
 }
 
 /// Makes an instruction of its value.

@@ -1,18 +1,16 @@
 //! `hearth create`: a new model from a Modelfile.
 
 use std::{
-    io::{self, Read, Write},
+    cell::Cell,
+    io::{self, Read},
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
 use anyhow::{Context, Result, anyhow};
-use hearth_chat::GoTemplate;
-use hearth_format::Checkpoint;
-use hearth_quantize::{Mixture, Options, convert};
-use hearth_server::library::Library;
-use hearth_store::{Base, Create, Entry, Event, Modelfile, Name, Recipe, Watch};
+use hearth_quantize::Mixture;
+use hearth_server::library::{Library, Making};
+use hearth_store::{Base, Entry, Event, Modelfile, Name, Recipe, Watch};
 
 use crate::progress::Progress;
 
@@ -20,7 +18,7 @@ use crate::progress::Progress;
 #[derive(clap::Args)]
 #[command(after_help = "\
 A Modelfile says what the model is made of:
-  FROM llama3.2                    a model of the store, a GGUF file or a directory of safetensors
+  FROM llama3.2                    a model of the store, bard, a GGUF file or a directory of safetensors
   ADAPTER ./lora.gguf              a LoRA adapter
   SYSTEM You are a pirate.         the default system message
   PARAMETER temperature 0.5        defaults of options; also num_ctx, top_k, top_p, stop, seed, …
@@ -73,46 +71,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .transpose()?;
     let progress = Progress::new(arguments.json);
     let watch = |event: Event| progress.event(&event);
-    let options = Options {
+    let percent = Cell::new(None);
+    let making = Making {
+        link: arguments.link,
         mixture,
         allow_requantize: arguments.allow_requantize,
-        name: Some(name.model().to_owned()),
-        ..Options::default()
+        quantizing: &|quantizing| {
+            tell(&watch, &percent, &quantizing.progress);
+            ControlFlow::Continue(())
+        },
+        ..Making::new(&watch)
     };
-    let notes = OnceLock::new();
-    let transform = |checkpoint: &Checkpoint, out: &mut dyn Write| {
-        let summary = convert(checkpoint, &options, &mut reporter(&watch), out)?;
-        let _ = notes.set(summary.notes);
-        Ok(())
-    };
-    let create = Create {
-        link: arguments.link,
-        check_template: &check_template,
-        transform: mixture.is_some().then_some(&transform),
-        watch: &watch,
-    };
-    let created = library.store.create(&name, &recipe, &create);
+    let made = library.make(&name, recipe, &making);
     progress.finish();
-    created?;
-    for note in notes.get().into_iter().flatten() {
+    for note in made?.notes {
         eprintln!("note: {note}");
     }
     Ok(())
 }
 
 /// Says how far a conversion is, a word for each percent.
-fn reporter(watch: Watch<'_>) -> impl FnMut(hearth_quantize::Progress<'_>) -> ControlFlow<()> {
-    let mut last = None;
-    move |progress| {
-        let percent = progress.done * 100 / progress.total.max(1);
-        if last != Some(percent) {
-            last = Some(percent);
-            watch(Event::Status(format!(
-                "quantizing {}: {percent}%",
-                progress.tensor
-            )));
-        }
-        ControlFlow::Continue(())
+fn tell(watch: Watch<'_>, last: &Cell<Option<u64>>, progress: &hearth_quantize::Progress<'_>) {
+    let percent = progress.done * 100 / progress.total.max(1);
+    if last.replace(Some(percent)) != Some(percent) {
+        let tensor = progress.tensor;
+        watch(Event::Status(format!("quantizing {tensor}: {percent}%")));
     }
 }
 
@@ -129,12 +112,6 @@ fn read(file: &Path) -> Result<(Vec<u8>, PathBuf)> {
     Ok((bytes, directory))
 }
 
-fn check_template(source: &str) -> Result<(), String> {
-    GoTemplate::new(source)
-        .map(drop)
-        .map_err(|error| error.to_string())
-}
-
 /// A model of one file or directory.
 pub(crate) fn from_path(
     library: &Library,
@@ -147,11 +124,9 @@ pub(crate) fn from_path(
         from: vec![Base::Path(path.to_owned())],
         ..Recipe::default()
     };
-    let create = Create {
+    let making = Making {
         link,
-        check_template: &check_template,
-        transform: None,
-        watch,
+        ..Making::new(watch)
     };
-    Ok(library.store.create(name, &recipe, &create)?)
+    Ok(library.make(name, recipe, &making)?.entry)
 }

@@ -287,6 +287,18 @@ impl Models {
         Ok(loaded)
     }
 
+    /// Unloads as soon as nobody has them those whose names mean something else by now, or nothing.
+    pub async fn retire(&self) {
+        for model in self.loaded() {
+            let now = self.find(model.title()).await;
+            let means = now.is_ok_and(|located| located.key() == model.key);
+            if !means {
+                model.lock().condemned = true;
+            }
+        }
+        self.changed.notify_waiters();
+    }
+
     /// Unloads what nobody wants any more, until the end.
     pub async fn reap(self: Arc<Self>) {
         loop {

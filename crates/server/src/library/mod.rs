@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use hearth_format::{Bytes, Checkpoint};
@@ -13,12 +14,16 @@ use hearth_store::{
     origins::{Files, Found, FoundListing, Origins},
 };
 
+mod abilities;
 mod error;
 mod kept;
+mod making;
 mod parameters;
 mod voice;
 
+pub use abilities::Abilities;
 pub use error::{Error, Result};
+pub use making::{Made, Making, Quantizing, is_built_in};
 pub use parameters::{Parameters, first_messages};
 pub(crate) use voice::special_tokens;
 pub use voice::{Voice, encode, template_source};
@@ -110,11 +115,11 @@ impl Library {
         if let Some(only) = &self.only {
             return Ok(Some(only.as_ref().clone()));
         }
-        if let Some(found) = self.find(&Name::parse_source(name)?)? {
+        let name = Name::parse_source(name)?;
+        if let Some(found) = self.find(&name)? {
             return Ok(Some(found));
         }
-        let own = name.strip_suffix(":latest").unwrap_or(name) == BUILT_IN;
-        Ok(own.then(Located::bard))
+        Ok(is_built_in(&name).then(Located::bard))
     }
 }
 
@@ -190,17 +195,14 @@ impl Located {
         }
     }
 
-    /// Two that have the same weights have the same key.
+    /// Two that are the same model, by whatever names, have the same key.
     pub fn key(&self) -> String {
         match &self.weights {
             Weights::BuiltIn(_) => BUILT_IN.to_owned(),
+            // The manifest: models of the same weights differ in their templates, parameters and system messages.
             Weights::Stored(store, entry) => {
-                let models = self.package.iter().flat_map(|package| &package.models);
-                let files: Vec<_> = models.map(|path| path.display().to_string()).collect();
-                match files.is_empty() {
-                    true => format!("{} in {}", entry.name, store.layout().root().display()),
-                    false => files.join(" "),
-                }
+                let root = store.layout().root().display();
+                format!("{} in {root}", entry.manifest.digest())
             }
             Weights::Parts(parts) => parts
                 .iter()
@@ -234,6 +236,18 @@ impl Located {
             Weights::Parts(parts) => parts.iter().map(length).sum(),
             Weights::Path(path) => length(path),
         }
+    }
+
+    /// When it got its present contents; the beginning of time for what was always there.
+    pub fn modified(&self) -> SystemTime {
+        let of = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified());
+        let file = match &self.weights {
+            Weights::BuiltIn(_) => None,
+            Weights::Stored(_, entry) => Some(entry.modified),
+            Weights::Parts(parts) => parts.iter().filter_map(|path| of(path).ok()).max(),
+            Weights::Path(path) => of(path).ok(),
+        };
+        file.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     /// Opens the weights.

@@ -1,6 +1,6 @@
 //! What a stored model brings to a conversation: its parameters, system message, template and first turns.
 
-use hearth_chat::{ChatTemplate, GoTemplate, Message};
+use hearth_chat::Message;
 use hearth_engine::sampling::Settings;
 use hearth_store::Package;
 use serde_json::{Map, Value};
@@ -113,18 +113,6 @@ fn texts(value: &Value) -> Option<Vec<String>> {
         other => text(other).map(|text| vec![text]),
     }
     .map(|texts: Vec<String>| texts.into_iter().filter(|text| !text.is_empty()).collect())
-}
-
-/// The model's template in Go's language, if it has one.
-///
-/// # Errors
-/// When it cannot be read.
-pub(super) fn template(package: &Package) -> Result<Option<ChatTemplate>> {
-    let source = package.template.as_deref();
-    Ok(source
-        .map(GoTemplate::new)
-        .transpose()?
-        .map(ChatTemplate::from))
 }
 
 /// The turns that come before every conversation, the system message first.

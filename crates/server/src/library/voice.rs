@@ -1,12 +1,16 @@
 //! How a model is spoken to: its template, and what its answers look like.
 
-use hearth_chat::{ChatTemplate, Conventions, SpecialTokens, Template, fallback, output};
+use hearth_chat::{
+    ChatTemplate, Conventions, GoTemplate, SpecialTokens, Template,
+    fallback::{self, Builtin},
+    output,
+};
 use hearth_engine::Engine;
 use hearth_format::{Checkpoint, Source};
 use hearth_tokenizer::{EncodeOptions, Tokenizer};
 use serde_json::Value;
 
-use super::{Result, parameters::template as package_template};
+use super::Result;
 
 /// A model's template and what follows from it.
 #[derive(Clone, Debug)]
@@ -34,29 +38,14 @@ impl Voice {
         package: Option<&hearth_store::Package>,
     ) -> Result<Self> {
         let tokenizer = engine.tokenizer();
-        let given = package.map(package_template).transpose()?.flatten();
-        if let Some(template) = given {
-            return Ok(Self::new(
-                tokenizer,
-                template,
-                "of the Modelfile".to_owned(),
-            ));
-        }
-        let tokens = special_tokens(tokenizer);
-        if let Some(source) = template_source(checkpoint) {
-            let template = Template::new(&source, tokens)?.into();
-            return Ok(Self::new(tokenizer, template, "the model's own".to_owned()));
-        }
         let has = |text: &str| tokenizer.token_to_id(text).is_some();
-        let builtin = fallback::detect(&has, engine.model().spec().family);
-        let origin = format!("the built-in '{}', since the model has none", builtin.name);
-        let mut voice = Self::new(
-            tokenizer,
-            Template::new(builtin.source, tokens)?.into(),
-            origin,
-        );
-        let stops = builtin.stops.iter().map(|stop| (*stop).to_owned());
-        voice.stops.splice(0..0, stops);
+        let chosen = Chosen::of(package, checkpoint, &has, engine.model().spec().family);
+        let template = chosen.parse(special_tokens(tokenizer))?;
+        let mut voice = Self::new(tokenizer, template, chosen.origin());
+        if let Chosen::Builtin(builtin) = chosen {
+            let stops = builtin.stops.iter().map(|stop| (*stop).to_owned());
+            voice.stops.splice(0..0, stops);
+        }
         Ok(voice)
     }
 
@@ -71,6 +60,62 @@ impl Voice {
             stops: stops.into_iter().collect(),
             template,
             origin,
+        }
+    }
+}
+
+/// The template that a model is spoken to with, before it is read.
+pub(super) enum Chosen {
+    /// A stored model's, in Go's language.
+    Package(String),
+    /// The checkpoint's, in Jinja.
+    Own(String),
+    /// The one that the vocabulary suggests.
+    Builtin(&'static Builtin),
+}
+
+impl Chosen {
+    /// `has` says whether a text is a token of the vocabulary; `family` is the architecture.
+    pub(super) fn of(
+        package: Option<&hearth_store::Package>,
+        checkpoint: &Checkpoint,
+        has: &dyn Fn(&str) -> bool,
+        family: &str,
+    ) -> Self {
+        let given = package.and_then(|package| package.template.clone());
+        given
+            .map(Self::Package)
+            .or_else(|| template_source(checkpoint).map(Self::Own))
+            .unwrap_or_else(|| Self::Builtin(fallback::detect(has, family)))
+    }
+
+    /// Its text.
+    pub(super) fn source(&self) -> &str {
+        match self {
+            Self::Package(text) | Self::Own(text) => text,
+            Self::Builtin(builtin) => builtin.source,
+        }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is no template.
+    pub(super) fn parse(&self, tokens: SpecialTokens) -> Result<ChatTemplate> {
+        Ok(match self {
+            Self::Package(text) => GoTemplate::new(text)?.into(),
+            Self::Own(text) => Template::new(text, tokens)?.into(),
+            Self::Builtin(builtin) => Template::new(builtin.source, tokens)?.into(),
+        })
+    }
+
+    fn origin(&self) -> String {
+        match self {
+            Self::Package(_) => "of the Modelfile".to_owned(),
+            Self::Own(_) => "the model's own".to_owned(),
+            Self::Builtin(builtin) => {
+                format!("the built-in '{}', since the model has none", builtin.name)
+            }
         }
     }
 }

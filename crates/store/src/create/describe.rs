@@ -9,6 +9,15 @@ use crate::{Config, parameter_text};
 /// The family of vision projectors, by which programs know that a model sees.
 const PROJECTOR: &str = "clip";
 
+impl Config {
+    /// What a config says of a checkpoint that is in no store.
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        let mut config = Self::default();
+        describe(&mut config, checkpoint, 0);
+        config
+    }
+}
+
 /// Says in a config what a checkpoint is.
 pub(crate) fn describe(config: &mut Config, checkpoint: &Checkpoint, projectors: usize) {
     let gguf = checkpoint.source == Source::Gguf;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::super::Fields;
 use super::common::{model, model_is_required};
 use super::error::{Route, error};
-use crate::core::Failure;
+use crate::core::{Failure, models::without_paths};
 
 /// The release of Ollama whose interface this is: clients compare it with the least one that they want.
 pub const VERSION: &str = "0.32.15";
@@ -94,26 +94,41 @@ pub fn digest_mismatch(expected: &Digest, found: &Digest) -> (u16, Value) {
     (400, json!({ "error": text }))
 }
 
-/// What the store says went wrong, with the status where nothing was sent yet. These routes are the owner's: paths
-/// and addresses stay in the text, since they say what to do.
+/// What the store says went wrong, with the status where nothing was sent yet. Names, digests and addresses of registries
+/// stay in the text, places on this machine do not: whoever asks must not learn what files there are (CVE-2024-39719).
 pub fn store_error(route: Route, failed: &Error) -> (u16, Value) {
     let (status, text) = match failed {
         Error::NotFound(name) => return error(route, &Failure::UnknownModel(name.clone())),
         Error::Absent { .. } => (404, "pull model manifest: file does not exist".to_owned()),
         Error::Name(hearth_store::NameError::Cloud(_)) => (400, failed.to_string()),
         Error::Name(_) => (400, "invalid model name".to_owned()),
-        Error::Invalid { .. } | Error::Digest(_) | Error::Modelfile(_) | Error::Format(_) => {
-            (400, failed.to_string())
-        }
-        Error::Pinned { .. } => (409, failed.to_string()),
-        Error::Cancelled => (499, failed.to_string()),
-        Error::Network { .. } | Error::Status { .. } | Error::Refused { .. } => {
-            (502, failed.to_string())
-        }
-        Error::Busy(_) => (503, failed.to_string()),
-        _ => (500, failed.to_string()),
+        Error::Io { source, .. } => (500, format!("a file of the store: {source}")),
+        Error::NoSpace { needed, free, .. } => (
+            507,
+            format!("the store needs {needed} more bytes, and {free} are free: make room"),
+        ),
+        _ => (status_of(failed), without_paths(failed)),
     };
     (status, json!({ "error": text }))
+}
+
+fn status_of(failed: &Error) -> u16 {
+    match failed {
+        Error::Invalid { .. }
+        | Error::Digest(_)
+        | Error::Modelfile(_)
+        | Error::Format(_)
+        | Error::TooLarge { .. } => 400,
+        Error::Pinned { .. } => 409,
+        Error::Cancelled => 499,
+        Error::Network { .. }
+        | Error::Status { .. }
+        | Error::Refused { .. }
+        | Error::Mismatch { .. }
+        | Error::Manifest { .. } => 502,
+        Error::Busy(_) => 503,
+        _ => 500,
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +237,35 @@ mod tests {
                 },
                 400,
                 "template error: x",
+            ),
+            (
+                Route::Other,
+                Error::Invalid {
+                    what: "/home/me/store/blobs/sha256-00".into(),
+                    why: "not a model".into(),
+                },
+                400,
+                "(file) not a model",
+            ),
+            (
+                Route::Other,
+                Error::Io {
+                    path: "/home/me/my store/x".into(),
+                    source: std::io::ErrorKind::PermissionDenied.into(),
+                },
+                500,
+                "a file of the store: permission denied",
+            ),
+            (
+                Route::Other,
+                Error::NoSpace {
+                    what: "x".into(),
+                    needed: 2,
+                    free: 1,
+                    place: "/home/me".into(),
+                },
+                507,
+                "the store needs 2 more bytes, and 1 are free: make room",
             ),
         ] {
             assert_eq!(

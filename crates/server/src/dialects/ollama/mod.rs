@@ -55,7 +55,9 @@ pub use manage::{
     version,
 };
 pub use show::{AskedShow, Shown, asked_show, capabilities, show};
-pub use transfer::{AskedTransfer, Progress, Transfer, asked_transfer, quantizing, success};
+pub use transfer::{
+    AskedTransfer, Progress, Transfer, asked_transfer, quantizing, success, success_with,
+};
 
 /// What `GET /` answers; clients compare it.
 pub const ALIVE: &str = "Ollama is running";

@@ -1,10 +1,10 @@
 //! `POST /api/show` (reference 5.14).
 
-use std::time::SystemTime;
+use std::{path::Path, time::SystemTime};
 
 use hearth_chat::output::Capabilities;
 use hearth_format::{Array, Checkpoint, Metadata, Source, Storage, Value as Entry};
-use hearth_store::Package;
+use hearth_store::{Layout, Package};
 use serde_json::{Map, Value, json};
 
 use super::super::Fields;
@@ -72,6 +72,10 @@ pub struct Shown<'a> {
     pub details: &'a Details,
     /// When it got its present contents.
     pub modified: SystemTime,
+    /// It is the one inside this program.
+    pub built_in: bool,
+    /// The Modelfile names files by their paths, as `ollama create` reads them; else by their digests.
+    pub paths: bool,
 }
 
 /// Ollama's words for what a model can do. `embedding` and `images` are what the engine can do with it, not what it
@@ -112,9 +116,13 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
             package.system.clone_from(&asked.system);
         }
         package.params.extend(asked.options.clone());
+        let modelfile = match shown.paths {
+            true => package.modelfile(),
+            false => package.modelfile_by(&by_digest),
+        };
         for (name, text) in [
             ("license", package.licenses.join("\n")),
-            ("modelfile", package.modelfile()),
+            ("modelfile", modelfile),
             ("parameters", package.parameter_lines().join("\n")),
             ("system", package.system.clone().unwrap_or_default()),
         ] {
@@ -130,7 +138,10 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
             put("remote_host", json!(host));
         }
     } else {
-        let modelfile = format!("# {} is a file of another program\n", shown.basename);
+        let modelfile = match shown.built_in {
+            true => format!("FROM {}\n", shown.basename),
+            false => format!("# {} is a file of another program\n", shown.basename),
+        };
         for (name, text) in [
             ("license", ""),
             ("modelfile", &modelfile),
@@ -158,6 +169,12 @@ pub fn show(asked: &AskedShow, shown: &Shown<'_>) -> Value {
     put("capabilities", json!(shown.capabilities));
     put("modified_at", json!(time::microseconds(shown.modified)));
     Value::Object(answer)
+}
+
+/// What stands for a content in a Modelfile: where a store lies is nobody's business but its owner's.
+fn by_digest(path: &Path) -> String {
+    let digest = Layout::digest_of(path);
+    digest.map_or_else(|| "@file".to_owned(), |digest| format!("@{digest}"))
 }
 
 /// The template with the words that clients look for, where it can what they mean and does not have them: in a comment,
@@ -355,6 +372,8 @@ mod tests {
             projector: None,
             details: &details,
             modified: UNIX_EPOCH,
+            built_in: true,
+            paths: false,
         };
         show(&asked(body).unwrap(), &shown)
     }
@@ -447,8 +466,8 @@ mod tests {
                 .clone(),
             messages: Vec::new(),
             licenses: vec!["A".into(), "B".into()],
-            models: Vec::new(),
-            projectors: Vec::new(),
+            models: vec![format!("/home/me/blobs/sha256-{}", "0".repeat(64)).into()],
+            projectors: vec!["/home/me/projector.gguf".into()],
             adapters: Vec::new(),
             drafts: Vec::new(),
             files: Vec::new(),
@@ -468,6 +487,11 @@ mod tests {
         let modelfile = answer["modelfile"].as_str().unwrap();
         assert!(
             modelfile.contains("SYSTEM be long") && modelfile.contains("top_k 3"),
+            "{modelfile}"
+        );
+        let from = format!("FROM @sha256:{}", "0".repeat(64));
+        assert!(
+            modelfile.contains(&from) && !modelfile.contains("/home"),
             "{modelfile}"
         );
     }

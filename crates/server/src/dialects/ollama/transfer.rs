@@ -168,6 +168,15 @@ pub fn success() -> Value {
     json!({ "status": SUCCESS })
 }
 
+/// The same with what the client should know: fields that were ignored, tensors left out.
+pub fn success_with(warnings: &[String]) -> Value {
+    let mut line = success();
+    if !warnings.is_empty() {
+        line["hearth"] = json!({ "warnings": warnings });
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

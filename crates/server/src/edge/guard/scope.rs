@@ -16,6 +16,12 @@ const USE: &[&str] = &[
     "/api/embeddings",
     "/api/show",
     "/api/rerank",
+    // Of the hosted service, which is not here: each has one fixed answer.
+    "/api/me",
+    "/api/signout",
+    "/api/user/keys/*",
+    "/api/experimental/web_search",
+    "/api/experimental/web_fetch",
     "/classify",
     "/v1/classify",
     "/predict",
@@ -57,6 +63,7 @@ const USE: &[&str] = &[
 /// Routes that tell what others do, or change something although they are only read.
 const MANAGE: &[&str] = &[
     "/api/usage",
+    "/api/blobs/*",
     "/slots",
     "/slots/*",
     "/models/sse",
@@ -101,6 +108,7 @@ mod tests {
             ("POST", "/api/copy"),
             ("DELETE", "/api/delete"),
             ("POST", "/api/blobs/sha256:00"),
+            ("HEAD", "/api/blobs/sha256:00"),
             ("POST", "/models/load"),
             ("POST", "/models/unload"),
             ("DELETE", "/models"),
@@ -122,6 +130,9 @@ mod tests {
         }
         for (method, path) in [
             ("POST", "/api/chat"),
+            ("POST", "/api/show"),
+            ("POST", "/api/me"),
+            ("DELETE", "/api/user/keys/x"),
             ("POST", "/v1/messages"),
             ("GET", "/v1/models/org%2Fname"),
             ("GET", "/api/tags"),

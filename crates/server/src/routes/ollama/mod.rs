@@ -1,15 +1,20 @@
 //! Ollama's routes.
 
+mod blobs;
+mod create;
+mod manage;
+mod progress;
+mod show;
+mod transfer;
+
 use std::time::{Instant, SystemTime};
 
 use axum::{
     Router,
-    body::Body,
     extract::State,
     response::Response,
-    routing::{delete, get, post},
+    routing::{delete, get, head, post},
 };
-use hearth_store::Store;
 use serde_json::{Map, Value};
 
 use super::{
@@ -27,7 +32,7 @@ use crate::{
         Frame,
         ollama::{self, Action, Asked, Details, Frames, Listed, Resident, Route},
     },
-    edge::{Json, Scope, Style, error_body},
+    edge::Json,
     library::{Library, Located},
 };
 
@@ -41,8 +46,17 @@ pub(super) fn routes() -> Router<App> {
         )
         .route("/api/tags", get(tags))
         .route("/api/ps", get(ps))
-        .route("/api/copy", post(copy))
-        .route("/api/delete", delete(remove))
+        .route("/api/show", post(show::show))
+        .route("/api/pull", post(transfer::pull))
+        .route("/api/push", post(transfer::push))
+        .route("/api/create", post(create::create))
+        .route("/api/copy", post(manage::copy))
+        .route("/api/delete", delete(manage::remove))
+        .route(
+            "/api/blobs/{digest}",
+            head(blobs::is_there).post(blobs::take),
+        )
+        .merge(manage::hosted())
         .route("/api/chat", post(chat))
         .route("/api/generate", post(generate))
 }
@@ -73,8 +87,8 @@ async fn tags(State(app): State<App>) -> Response {
     let library = app.service.models().library().clone();
     match blocking(move || listed(&library)).await {
         Ok(Ok(models)) => json(200, &ollama::tags(models)),
-        Ok(Err(error)) => broken(&Failure::Load(without_paths(&error))),
-        Err(failure) => broken(&failure),
+        Ok(Err(error)) => refuse(&Failure::Load(without_paths(&error))),
+        Err(failure) => refuse(&failure),
     }
 }
 
@@ -82,8 +96,8 @@ async fn ps(State(app): State<App>) -> Response {
     let library = app.service.models().library().clone();
     let listed = match blocking(move || listed(&library)).await {
         Ok(Ok(models)) => models,
-        Ok(Err(error)) => return broken(&Failure::Load(without_paths(&error))),
-        Err(failure) => return broken(&failure),
+        Ok(Err(error)) => return refuse(&Failure::Load(without_paths(&error))),
+        Err(failure) => return refuse(&failure),
     };
     let resident = app
         .service
@@ -116,54 +130,7 @@ async fn ps(State(app): State<App>) -> Response {
     json(200, &ollama::ps(resident.collect(), SystemTime::now()))
 }
 
-async fn copy(
-    State(app): State<App>,
-    asker: Asker,
-    Json(body): Json<Map<String, Value>>,
-) -> Response {
-    let work = |store: Store| {
-        let (from, to) = ollama::asked_copy(body).map_err(|e| ollama::error(Route::Copy, &e))?;
-        store
-            .copy(&from, &to)
-            .map_err(|e| ollama::store_error(Route::Copy, &e))?;
-        Ok(())
-    };
-    manage(&app, &asker, work).await
-}
-
-async fn remove(
-    State(app): State<App>,
-    asker: Asker,
-    Json(body): Json<Map<String, Value>>,
-) -> Response {
-    let work = |store: Store| {
-        let name = ollama::asked_delete(body).map_err(|e| ollama::error(Route::Other, &e))?;
-        store
-            .remove(&name)
-            .map_err(|e| ollama::store_error(Route::Other, &e))?;
-        Ok(())
-    };
-    manage(&app, &asker, work).await
-}
-
-/// Changes the store for those who may.
-async fn manage(
-    app: &App,
-    asker: &Asker,
-    work: impl FnOnce(Store) -> Result<(), (u16, Value)> + Send + 'static,
-) -> Response {
-    if let Err(refusal) = asker.caller.need(Scope::Manage) {
-        return error_body(Style::Ollama, &refusal);
-    }
-    let store = app.service.models().library().store.clone();
-    match blocking(move || work(store)).await {
-        Ok(Ok(())) => Response::new(Body::empty()),
-        Ok(Err((status, body))) => json(status, &body),
-        Err(failure) => broken(&failure),
-    }
-}
-
-fn broken(failure: &Failure) -> Response {
+fn refuse(failure: &Failure) -> Response {
     refused(failure, ollama::error(Route::Other, failure))
 }
 
@@ -218,7 +185,6 @@ async fn generate(
 }
 
 async fn run(app: &App, asker: &Asker, asked: Result<Asked, Failure>) -> Response {
-    let refuse = |failure: &Failure| refused(failure, ollama::error(Route::Other, failure));
     let asked = match asked {
         Ok(asked) => asked,
         Err(failure) => return refuse(&failure),
