@@ -84,6 +84,7 @@ pub fn router(app: App) -> Router {
         .merge(embeddings::routes())
         .merge(anthropic::routes())
         .merge(llama_server::routes())
+        .merge(crate::openapi::routes())
         .with_state(app)
 }
 
