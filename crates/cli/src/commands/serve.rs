@@ -197,6 +197,8 @@ async fn serve(arguments: &Arguments, library: Library) -> Result<()> {
             ..models::Config::default()
         },
     );
+    let watched = Arc::clone(&models);
+    metrics.watch(move || watched.busy());
     let reaper = tokio::spawn(Arc::clone(&models).reap());
     for address in server.addresses() {
         println!("listening on {address}");

@@ -23,6 +23,7 @@ use super::{
     request::{Defaults, KeepAlive, Load},
 };
 use crate::library::{Library, Located, Parameters, Voice};
+use crate::metrics::Busy;
 
 /// The limits of what is loaded.
 #[derive(Clone, Debug)]
@@ -226,6 +227,23 @@ impl Models {
     /// The loaded ones, in the order of their loading.
     pub fn loaded(&self) -> Vec<Arc<Loaded>> {
         self.list().clone()
+    }
+
+    /// What the loaded ones do at the moment.
+    pub fn busy(&self) -> Vec<Busy> {
+        let loaded = self.list();
+        let each = loaded.iter().map(|model| {
+            let status = model.runner.status();
+            Busy {
+                model: model.title().to_owned(),
+                running: status.running,
+                waiting: status.waiting,
+                own_pages: status.own_pages,
+                kept_pages: status.kept_pages,
+                most_pages: status.most_pages,
+            }
+        });
+        each.collect()
     }
 
     /// Requests that wait for a model to be loaded.

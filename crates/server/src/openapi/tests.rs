@@ -87,6 +87,7 @@ fn app(folder: &Path) -> Router {
 async fn every_documented_route_is_routed() {
     let folder = tempfile::tempdir().unwrap();
     let router = app(folder.path());
+    let mut missing = Vec::new();
     for route in table().unwrap() {
         let request = Request::builder()
             .method(route.method)
@@ -99,13 +100,12 @@ async fn every_documented_route_is_routed() {
         let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         // The router's own 404 has no body; HEAD has none in any case.
         let nobody = status == StatusCode::NOT_FOUND && body.is_empty() && route.method != "HEAD";
-        let routed = !nobody && status != StatusCode::METHOD_NOT_ALLOWED;
-        let name = format!("{} {}", route.method, route.path);
-        assert!(
-            routed || NOT_YET.contains(&name.as_str()),
-            "{name} is documented and not routed: {status}"
-        );
+        if nobody || status == StatusCode::METHOD_NOT_ALLOWED {
+            missing.push(format!("{} {}", route.method, route.path));
+        }
     }
+    missing.retain(|name| !NOT_YET.contains(&name.as_str()));
+    assert!(missing.is_empty(), "documented and not routed: {missing:?}");
 }
 
 /// Names of schemas that a value leads to.
@@ -219,7 +219,19 @@ fn fields_of(code: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_that_a_dialect_reads_is_documented() {
     // Words in lists of the code that are no fields.
-    let others: [&str; 0] = [];
+    let others = [
+        // Of answers.
+        "total_duration",
+        "load_duration",
+        "prompt_eval_count",
+        "prompt_eval_duration",
+        "eval_count",
+        "eval_duration",
+        "modelfile",
+        // Of lines of batches.
+        "method",
+        "body",
+    ];
     let document = document().unwrap();
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for (folder, tag) in [

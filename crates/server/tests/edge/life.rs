@@ -110,7 +110,7 @@ async fn requests_are_counted_and_kept() {
         "hearth_requests_total{method=\"GET\",route=\"/v1/models/{*id}\",status=\"200\"} 1",
         "hearth_tokens_total{model=\"m\",kind=\"prompt\"} 24",
         "hearth_tokens_total{model=\"m\",kind=\"cached\"} 6",
-        "llamacpp:prompt_tokens_total 0",
+        "llamacpp:prompt_tokens_total 24",
     ] {
         assert!(
             text.lines().any(|found| found == line),

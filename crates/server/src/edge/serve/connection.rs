@@ -104,7 +104,8 @@ impl Connector {
                         if let Ok(Ok(stream)) =
                             tokio::time::timeout(self.times.head, tls.accept(stream)).await
                         {
-                            self.talk(stream, link).await;
+                            // What TLS keeps is large: connections without it do not carry room for it.
+                            Box::pin(self.talk(stream, link)).await;
                         }
                     }
                 }
@@ -128,9 +129,10 @@ impl Connector {
     {
         let phase: Arc<Phase> = Arc::clone(&link.phase);
         let io = TokioIo::new(Timed::new(stream, phase, self.times));
+        // In a box, so that a connection that rests has no room for an answer.
         let service = service_fn(|request| {
             let answer = Arc::clone(&self.shared).answer(link.clone(), request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            Box::pin(async move { Ok::<_, Infallible>(answer.await) })
         });
         let mut connection = pin!(self.http.serve_connection(io, service));
         let mut stop = self.stop.clone();
