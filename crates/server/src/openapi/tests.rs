@@ -18,7 +18,39 @@ use crate::metrics::Metrics;
 use crate::routes::{App, router};
 
 /// Documented, and not routed yet.
-const NOT_YET: &[&str] = &[];
+const NOT_YET: &[&str] = &[
+    "POST /api/show",
+    "POST /api/pull",
+    "POST /api/push",
+    "POST /api/create",
+    "HEAD /api/blobs/{digest}",
+    "POST /api/blobs/{digest}",
+    "POST /api/me",
+    "POST /api/signout",
+    "DELETE /api/user/keys/{key}",
+    "POST /api/experimental/web_search",
+    "POST /api/experimental/web_fetch",
+    "GET /api/experimental/model-recommendations",
+    "POST /completion",
+    "POST /completions",
+    "POST /infill",
+    "POST /apply-template",
+    "POST /embedding",
+    "POST /embeddings",
+    "POST /rerank",
+    "POST /reranking",
+    "POST /v1/rerank",
+    "POST /v1/reranking",
+    "POST /api/rerank",
+    "POST /v2/rerank",
+    "GET /models",
+    "GET /props",
+    "POST /props",
+    "GET /slots",
+    "POST /slots/{id}",
+    "GET /lora-adapters",
+    "POST /lora-adapters",
+];
 
 /// All sources below a folder of this crate, without their tests.
 fn sources(folder: &str) -> Vec<String> {
@@ -77,9 +109,8 @@ fn app(folder: &Path) -> Router {
         store: Store::new(folder),
         settings: Settings::default(),
     };
-    let app = App {
-        service: Service::new(Models::new(library, Config::default())),
-    };
+    let service = Service::new(Models::new(library, Config::default()));
+    let app = App::open(service, folder, None);
     router(app).merge(crate::edge::routes(Arc::new(Metrics::new()), None))
 }
 

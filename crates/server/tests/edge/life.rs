@@ -174,7 +174,6 @@ fn connections_to_open() -> usize {
 /// Both ends are in this process, so the figure has the clients' part in it too.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-#[ignore = "opens up to 20,000 files and prints a figure"]
 async fn ten_thousand_resting_connections_cost_less_than_200_megabytes() {
     let server = start(|_| {}).await;
     let before = resident();

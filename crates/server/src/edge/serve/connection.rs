@@ -9,6 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -99,15 +100,8 @@ impl Connector {
                 };
                 match &self.tls {
                     None => self.talk(stream, link).await,
-                    // Who does not finish the handshake says nothing worth an error.
-                    Some(tls) => {
-                        if let Ok(Ok(stream)) =
-                            tokio::time::timeout(self.times.head, tls.accept(stream)).await
-                        {
-                            // What TLS keeps is large: connections without it do not carry room for it.
-                            Box::pin(self.talk(stream, link)).await;
-                        }
-                    }
+                    // What TLS keeps is large: connections without it do not carry room for it.
+                    Some(tls) => Box::pin(self.shake_hands(tls, stream, link)).await,
                 }
             }
             #[cfg(unix)]
@@ -120,6 +114,14 @@ impl Connector {
                 };
                 self.talk(stream, link).await;
             }
+        }
+    }
+
+    /// Who does not finish the handshake says nothing worth an error.
+    async fn shake_hands(&self, tls: &TlsAcceptor, stream: TcpStream, link: Link) {
+        let accepted = tokio::time::timeout(self.times.head, tls.accept(stream)).await;
+        if let Ok(Ok(stream)) = accepted {
+            self.talk(stream, link).await;
         }
     }
 
