@@ -437,7 +437,13 @@ impl Models {
                 Guard::Refuse
             },
         };
-        let engine = Engine::load(&checkpoint, options).map_err(|e| refused(&e))?;
+        let engine = Engine::load(&checkpoint, options).map_err(|error| match error {
+            // The server itself would have taken a context that fits.
+            hearth_engine::Error::Memory { .. } if load.context.is_some() => {
+                Failure::invalid("num_ctx", without_paths(&error))
+            }
+            error => refused(&error),
+        })?;
         let voice = Voice::of(&engine, &checkpoint, package).map_err(|e| refused(&e))?;
         let presence =
             located.announce(engine.context(), engine.predicted().peak() as u64, "serve");

@@ -299,3 +299,26 @@ async fn zstd_bodies_are_read_on_every_route() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_body_that_nobody_read_ends_the_connection_and_the_client_knows() {
+    let server = start(|_| {}).await;
+    for (path, said) in [
+        ("/api/chat", None),
+        ("/api/nothing", Some("close")),
+        ("/api/tags", Some("close")),
+        ("/%zz", Some("close")),
+    ] {
+        let answer = server.post(path, "", "{}").await;
+        assert_eq!(
+            answer.header("connection"),
+            said,
+            "{path}: {}",
+            answer.status
+        );
+    }
+    assert_eq!(
+        server.get("/api/nothing", "").await.header("connection"),
+        None
+    );
+}
