@@ -191,6 +191,8 @@ fn figure(metrics: &str, name: &str) -> i64 {
 #[test]
 fn whoever_hangs_up_stops_the_work_and_gives_its_pages_back() {
     let server = Server::start(&["--parallel", "8"]);
+    let few = json!({"model": "bard", "prompt": "Once", "raw": true, "stream": false, "options": {"num_predict": 3}});
+    assert_eq!(server.json("/api/generate", &few)["eval_count"], 3);
     // Before anything is said, while it waits, in the prompt, in the answer, whole and in pieces.
     let leave = &|number: usize| {
         let stream = number % 3 != 0;
@@ -249,8 +251,7 @@ fn whoever_hangs_up_stops_the_work_and_gives_its_pages_back() {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
-    let after = server.json("/api/generate", &json!({"model": "bard", "prompt": "Once", "raw": true, "stream": false, "options": {"num_predict": 3}}));
-    assert_eq!(after["eval_count"], 3);
+    assert_eq!(server.json("/api/generate", &few)["eval_count"], 3);
 }
 
 #[test]
