@@ -177,30 +177,81 @@ fn what_cannot_be_done_is_refused_in_each_dialects_words() {
     assert!(head.to_lowercase().contains("x-request-id"), "{head}");
 }
 
+/// The sum of a figure over its labels.
+fn figure(metrics: &str, name: &str) -> i64 {
+    let lines = metrics.lines().filter(|line| {
+        let rest = line.strip_prefix(name).unwrap_or("?");
+        rest.starts_with([' ', '{'])
+    });
+    lines
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap())
+        .sum()
+}
+
 #[test]
-fn whoever_hangs_up_stops_the_work() {
-    let server = Server::start(&[]);
-    let endless = json!({"model": "bard", "prompt": "Once", "raw": true, "options": {"num_predict": 400, "temperature": 1.0}});
-    for _ in 0..20 {
-        let mut stream = server.send("POST", "/api/generate", "", &endless.to_string());
-        let mut begun = [0; 200];
-        stream.read_exact(&mut begun).unwrap();
-    }
+fn whoever_hangs_up_stops_the_work_and_gives_its_pages_back() {
+    let server = Server::start(&["--parallel", "8"]);
+    let few = json!({"model": "bard", "prompt": "Once", "raw": true, "stream": false, "options": {"num_predict": 3}});
+    assert_eq!(server.json("/api/generate", &few)["eval_count"], 3);
+    // Before anything is said, while it waits, in the prompt, in the answer, whole and in pieces.
+    let leave = &|number: usize| {
+        let stream = number % 3 != 0;
+        let prompt = format!("{number} {}", "and then ".repeat(number * 7 % 40));
+        let chat = json!([{"role": "user", "content": prompt}]);
+        let (path, body) = match number % 4 {
+            0 => (
+                "/api/generate",
+                json!({"model": "bard", "prompt": prompt, "stream": stream}),
+            ),
+            1 => (
+                "/api/chat",
+                json!({"model": "bard", "messages": chat, "stream": stream}),
+            ),
+            2 => (
+                "/v1/chat/completions",
+                json!({"model": "bard", "messages": chat, "stream": stream}),
+            ),
+            _ => (
+                "/v1/messages",
+                json!({"model": "bard", "max_tokens": 400, "messages": chat, "stream": stream}),
+            ),
+        };
+        let mut connection = server.send("POST", path, "", &body.to_string());
+        // 0 to 63 ms, by a rule that looks like chance.
+        let moment = Duration::from_millis((number * 37 % 64) as u64 + 1);
+        connection.set_read_timeout(Some(moment)).unwrap();
+        let mut begun = vec![0; number * 91 % 2000 + 1];
+        let _ = connection.read_exact(&mut begun);
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            scope.spawn(move || (0..10).for_each(|turn| leave(thread * 10 + turn)));
+        }
+    });
     let begun = Instant::now();
     loop {
         let (_, _, metrics) = server.ask("GET", "/metrics", "", "");
-        let flying = metrics
-            .lines()
-            .find(|line| line.starts_with("hearth_requests_in_flight"));
         // This request itself is one.
-        if flying.is_none_or(|line| line.ends_with(" 1") || line.ends_with(" 0")) {
+        let flying = figure(&metrics, "hearth_requests_in_flight") - 1;
+        let texts =
+            figure(&metrics, "hearth_texts_running") + figure(&metrics, "hearth_queue_length");
+        let kept = figure(&metrics, "hearth_cache_pages_kept");
+        let own = figure(&metrics, "hearth_cache_pages_used") - kept;
+        assert!(
+            metrics.contains("hearth_cache_pages_used{model=\"bard\"}"),
+            "{metrics}"
+        );
+        if (flying, texts, own) == (0, 0, 0) {
+            assert!(kept <= figure(&metrics, "hearth_cache_pages"));
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{flying:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{flying} requests, {texts} texts and {own} pages are left"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
-    let after = server.json("/api/generate", &json!({"model": "bard", "prompt": "Once", "raw": true, "stream": false, "options": {"num_predict": 3}}));
-    assert_eq!(after["eval_count"], 3);
+    assert_eq!(server.json("/api/generate", &few)["eval_count"], 3);
 }
 
 #[test]

@@ -7,5 +7,6 @@ pub mod edge;
 pub mod library;
 pub mod logs;
 pub mod metrics;
+pub mod openapi;
 pub mod routes;
 pub mod usage;

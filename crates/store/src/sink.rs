@@ -136,7 +136,12 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn receive(store: &Store, digest: &Digest, announced: Option<u64>, pieces: &[&str]) -> Result<bool> {
+    fn receive(
+        store: &Store,
+        digest: &Digest,
+        announced: Option<u64>,
+        pieces: &[&str],
+    ) -> Result<bool> {
         let mut pieces = pieces.iter();
         store.receive(digest, announced, || match pieces.next() {
             Some(&"broken") => Err(Error::Cancelled),
@@ -155,7 +160,10 @@ mod tests {
             (None, &["ab", "broken", "c"]),
             (Some(u64::MAX), &["abc"]),
         ] {
-            assert!(receive(&store, &digest, announced, pieces).is_err(), "{pieces:?}");
+            assert!(
+                receive(&store, &digest, announced, pieces).is_err(),
+                "{pieces:?}"
+            );
             assert!(store.blob(&digest).is_none());
             let drafts = store.disk().entries(&store.layout().temporary()).unwrap();
             assert!(drafts.is_empty(), "{drafts:?}");

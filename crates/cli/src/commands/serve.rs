@@ -224,6 +224,8 @@ impl Plan {
             .ok();
         let server = Server::bind(self.edge, Arc::clone(&metrics), usage.clone()).await?;
         let models = Models::new(self.library, self.models);
+        let watched = Arc::clone(&models);
+        metrics.watch(move || watched.busy());
         let reaper = tokio::spawn(Arc::clone(&models).reap());
         for address in server.addresses() {
             println!("listening on {address}");

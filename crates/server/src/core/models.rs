@@ -23,6 +23,7 @@ use super::{
     request::{Defaults, KeepAlive, Load},
 };
 use crate::library::{Library, Located, Parameters, Voice};
+use crate::metrics::Busy;
 
 /// The limits of what is loaded.
 #[derive(Clone, Debug)]
@@ -228,6 +229,23 @@ impl Models {
         self.list().clone()
     }
 
+    /// What the loaded ones do at the moment.
+    pub fn busy(&self) -> Vec<Busy> {
+        let loaded = self.list();
+        let each = loaded.iter().map(|model| {
+            let status = model.runner.status();
+            Busy {
+                model: model.title().to_owned(),
+                running: status.running,
+                waiting: status.waiting,
+                own_pages: status.own_pages,
+                kept_pages: status.kept_pages,
+                most_pages: status.most_pages,
+            }
+        });
+        each.collect()
+    }
+
     /// Requests that wait for a model to be loaded.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -431,7 +449,13 @@ impl Models {
                 Guard::Refuse
             },
         };
-        let engine = Engine::load(&checkpoint, options).map_err(|e| refused(&e))?;
+        let engine = Engine::load(&checkpoint, options).map_err(|error| match error {
+            // The server itself would have taken a context that fits.
+            hearth_engine::Error::Memory { .. } if load.context.is_some() => {
+                Failure::invalid("num_ctx", without_paths(&error))
+            }
+            error => refused(&error),
+        })?;
         let voice = Voice::of(&engine, &checkpoint, package).map_err(|e| refused(&e))?;
         let presence =
             located.announce(engine.context(), engine.predicted().peak() as u64, "serve");

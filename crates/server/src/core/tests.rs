@@ -297,3 +297,15 @@ fn models_stay_as_long_as_they_are_wanted() {
         assert!(!service.models().unload("bard").await.unwrap());
     });
 }
+
+#[tokio::test]
+async fn a_context_that_no_memory_holds_is_the_requests_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path(), config());
+    let mut asked = request(text("Once"), 1);
+    asked.load.context = Some(1 << 53);
+    match all(&service, asked).await {
+        Err(Failure::Invalid { field, .. }) => assert_eq!(field, "num_ctx"),
+        other => panic!("{other:?}"),
+    }
+}

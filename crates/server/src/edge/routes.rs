@@ -25,10 +25,7 @@ pub fn routes(metrics: Arc<Metrics>, usage: Option<Arc<Usage>>) -> Router {
 }
 
 async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    (
-        [(CONTENT_TYPE, metrics::CONTENT_TYPE)],
-        metrics.render() + &metrics.llama.render(),
-    )
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.render())
 }
 
 #[derive(Deserialize)]

@@ -151,6 +151,7 @@ mod tests {
         let library = Library {
             store: Store::new(folder.path()),
             settings: Settings::default(),
+            only: None,
         };
         let recipe = Recipe {
             from: vec![Base::Name("BARD".parse().unwrap())],

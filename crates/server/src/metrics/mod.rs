@@ -4,7 +4,8 @@ mod llama;
 mod text;
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -73,10 +74,38 @@ pub struct ModelLabels {
     pub model: String,
 }
 
+/// What a loaded model does at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// The model by its full name.
+    pub model: String,
+    /// Texts that are read or generated.
+    pub running: usize,
+    /// Texts that wait for a place.
+    pub waiting: usize,
+    /// Pages of the texts that run.
+    pub own_pages: usize,
+    /// Pages that are kept for texts to come.
+    pub kept_pages: usize,
+    /// Pages that there may be.
+    pub most_pages: usize,
+}
+
+/// Who says what the loaded models do.
+#[derive(Default)]
+struct Look(OnceLock<Box<dyn Fn() -> Vec<Busy> + Send + Sync>>);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Look({})", self.0.get().is_some())
+    }
+}
+
 /// Everything that is measured. Gauges are set by whoever knows.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    look: Look,
     models: Mutex<HashSet<String>>,
     /// Requests that ended.
     pub requests: Family<RouteLabels, Counter>,
@@ -92,8 +121,12 @@ pub struct Metrics {
     pub per_token: Family<ModelLabels, Histogram, fn() -> Histogram>,
     /// Requests that wait for a model.
     pub queue: Family<ModelLabels, Gauge>,
-    /// Pages of caches that are used.
+    /// Texts that are read or generated.
+    pub texts: Family<ModelLabels, Gauge>,
+    /// Pages of caches that are used, kept ones among them.
     pub pages_used: Family<ModelLabels, Gauge>,
+    /// Pages of caches that are kept for texts to come.
+    pub pages_kept: Family<ModelLabels, Gauge>,
     /// Pages of caches that there are.
     pub pages_total: Family<ModelLabels, Gauge>,
     /// Models in memory.
@@ -125,6 +158,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("hearth"),
+            look: Look::default(),
             models: Mutex::default(),
             requests: Family::default(),
             in_flight: Gauge::default(),
@@ -133,7 +167,9 @@ impl Metrics {
             first_token: Family::new_with_constructor(first_token_buckets),
             per_token: Family::new_with_constructor(per_token_buckets),
             queue: Family::default(),
+            texts: Family::default(),
             pages_used: Family::default(),
+            pages_kept: Family::default(),
             pages_total: Family::default(),
             loaded_models: Gauge::default(),
             llama: LlamaMetrics::default(),
@@ -168,9 +204,19 @@ impl Metrics {
         );
         registry.register("queue_length", "Requests that wait", self.queue.clone());
         registry.register(
+            "texts_running",
+            "Texts that are read or generated",
+            self.texts.clone(),
+        );
+        registry.register(
             "cache_pages_used",
-            "Pages of caches in use",
+            "Pages of caches in use, kept ones among them",
             self.pages_used.clone(),
+        );
+        registry.register(
+            "cache_pages_kept",
+            "Pages of caches that are kept for texts to come",
+            self.pages_kept.clone(),
         );
         registry.register("cache_pages", "Pages of caches", self.pages_total.clone());
         registry.register(
@@ -206,7 +252,23 @@ impl Metrics {
         };
         let model = self.bounded(model);
         self.count_tokens(&model, entries.tokens);
-        if let Some((first, later)) = entries.token_times(begin, end) {
+        let times = entries.token_times(begin, end);
+        let mut tally = Tally {
+            prompt_tokens: entries.tokens.prompt.saturating_sub(entries.tokens.cached),
+            cached_tokens: entries.tokens.cached,
+            generated_tokens: entries.tokens.generated,
+            ..Tally::default()
+        };
+        if let Some((first, later)) = times {
+            let more =
+                u32::try_from(entries.tokens.generated.saturating_sub(1)).unwrap_or(u32::MAX);
+            tally.prompt_time = first;
+            tally.generated_time = later.unwrap_or_default().saturating_mul(more);
+        }
+        self.llama.add(&tally);
+        self.llama
+            .sequence_length(entries.tokens.prompt + entries.tokens.generated);
+        if let Some((first, later)) = times {
             self.observe(&self.first_token, &model, first);
             if let Some(later) = later {
                 self.observe(&self.per_token, &model, later);
@@ -258,9 +320,51 @@ impl Metrics {
         model.to_owned()
     }
 
+    /// Has somebody asked for what the loaded models do, whenever metrics are shown. The first one stays.
+    pub fn watch(&self, look: impl Fn() -> Vec<Busy> + Send + Sync + 'static) {
+        let _ = self.look.0.set(Box::new(look));
+    }
+
+    fn look(&self) {
+        let Some(look) = self.look.0.get() else {
+            return;
+        };
+        let models = look();
+        let families = [
+            &self.texts,
+            &self.queue,
+            &self.pages_used,
+            &self.pages_kept,
+            &self.pages_total,
+        ];
+        // Models that are gone have no figures.
+        families.iter().for_each(|family| family.clear());
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.loaded_models.set(count(models.len()));
+        for busy in &models {
+            let labels = ModelLabels {
+                model: self.bounded(&busy.model),
+            };
+            let figures = [
+                busy.running,
+                busy.waiting,
+                busy.own_pages + busy.kept_pages,
+                busy.kept_pages,
+                busy.most_pages,
+            ];
+            for (family, figure) in families.iter().zip(figures) {
+                family.get_or_create(&labels).inc_by(count(figure));
+            }
+        }
+        let sum = |of: fn(&Busy) -> usize| models.iter().map(of).sum::<usize>() as u64;
+        self.llama
+            .requests(sum(|busy| busy.running), sum(|busy| busy.waiting));
+    }
+
     /// All metrics as Prometheus' text form 0.0.4; [`CONTENT_TYPE`] goes with it.
     pub fn render(&self) -> String {
-        text::render(&self.registry)
+        self.look();
+        text::render(&self.registry) + &self.llama.render()
     }
 }
 

@@ -114,6 +114,7 @@ pub fn router(app: App) -> Router {
         .merge(ollama::routes())
         .merge(openai::routes())
         .merge(embeddings::routes())
+        .merge(crate::openapi::routes())
         .with_state(app)
 }
 

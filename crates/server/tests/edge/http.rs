@@ -89,13 +89,8 @@ async fn errors_have_the_style_of_the_path() {
 async fn a_panic_is_a_500_without_its_text() {
     let server = start(|_| {}).await;
     for path in ["/api/generate", "/v1/responses"] {
-        let mut stream = server.connect().await;
         for _ in 0..2 {
-            stream
-                .write_all(post_text(path, "", "{}").as_bytes())
-                .await
-                .unwrap();
-            let answer = answer(&mut stream).await;
+            let answer = server.post(path, "", "{}").await;
             assert_eq!(answer.status, 500);
             assert!(!answer.text().contains("secret"), "{answer:?}");
             assert!(answer.text().contains("went wrong"));
@@ -298,4 +293,27 @@ async fn zstd_bodies_are_read_on_every_route() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_read_ends_the_connection_and_the_client_knows() {
+    let server = start(|_| {}).await;
+    for (path, said) in [
+        ("/api/chat", None),
+        ("/api/nothing", Some("close")),
+        ("/api/tags", Some("close")),
+        ("/%zz", Some("close")),
+    ] {
+        let answer = server.post(path, "", "{}").await;
+        assert_eq!(
+            answer.header("connection"),
+            said,
+            "{path}: {}",
+            answer.status
+        );
+    }
+    assert_eq!(
+        server.get("/api/nothing", "").await.header("connection"),
+        None
+    );
 }

@@ -349,7 +349,7 @@ mod tests {
             let stream = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
             let mut body = Body::from_stream(stream);
             if watched {
-                body = patient(body, Duration::from_secs(1));
+                body = patient(body, Duration::from_secs(1), std::sync::Arc::default());
             }
             let built = request().body(body).unwrap();
             assert_eq!(value(built).await.unwrap_err().kind, Kind::Timeout);

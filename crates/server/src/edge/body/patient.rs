@@ -1,6 +1,8 @@
 //! Bodies of requests that are given up when they stop coming.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,13 +16,15 @@ use tokio::time::{Instant, Sleep, sleep};
 #[error("nothing came for {} s", .0.as_secs())]
 pub(super) struct Silent(Duration);
 
-/// A body that fails after `idle` without a piece of it.
-pub(crate) fn patient(body: Body, idle: Duration) -> Body {
+/// A body that fails after `idle` without a piece of it, and tells in `read` that it was read to its end.
+pub(crate) fn patient(body: Body, idle: Duration, read: Arc<AtomicBool>) -> Body {
     if body.is_end_stream() {
+        read.store(true, Ordering::Release);
         return body;
     }
     Body::new(Patient {
         inner: body,
+        read,
         idle,
         timer: None,
     })
@@ -28,6 +32,7 @@ pub(crate) fn patient(body: Body, idle: Duration) -> Body {
 
 struct Patient {
     inner: Body,
+    read: Arc<AtomicBool>,
     idle: Duration,
     /// Runs only while somebody waits.
     timer: Option<Pin<Box<Sleep>>>,
@@ -44,6 +49,9 @@ impl HttpBody for Patient {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) {
             this.timer = None;
+            if frame.is_none() || this.inner.is_end_stream() {
+                this.read.store(true, Ordering::Release);
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let idle = this.idle;

@@ -4,8 +4,8 @@ use axum::http::Method;
 
 use crate::edge::keys::Scope;
 
-/// What nobody needs a key for: whether the server lives.
-const PUBLIC: &[&str] = &["/", "/health", "/v1/health"];
+/// What nobody needs a key for: whether the server lives, and what it could be asked.
+const PUBLIC: &[&str] = &["/", "/health", "/v1/health", "/openapi.json", "/docs"];
 
 /// Routes that ask a model something, and change nothing; a part `*` is any one part. Every other way to change
 /// something needs `manage`, so a route that is forgotten here is closed, not open.

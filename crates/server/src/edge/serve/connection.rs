@@ -9,6 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -99,14 +100,8 @@ impl Connector {
                 };
                 match &self.tls {
                     None => self.talk(stream, link).await,
-                    // Who does not finish the handshake says nothing worth an error.
-                    Some(tls) => {
-                        if let Ok(Ok(stream)) =
-                            tokio::time::timeout(self.times.head, tls.accept(stream)).await
-                        {
-                            self.talk(stream, link).await;
-                        }
-                    }
+                    // What TLS keeps is large: connections without it do not carry room for it.
+                    Some(tls) => Box::pin(self.shake_hands(tls, stream, link)).await,
                 }
             }
             #[cfg(unix)]
@@ -122,15 +117,24 @@ impl Connector {
         }
     }
 
+    /// Who does not finish the handshake says nothing worth an error.
+    async fn shake_hands(&self, tls: &TlsAcceptor, stream: TcpStream, link: Link) {
+        let accepted = tokio::time::timeout(self.times.head, tls.accept(stream)).await;
+        if let Ok(Ok(stream)) = accepted {
+            self.talk(stream, link).await;
+        }
+    }
+
     async fn talk<T>(&self, stream: T, link: Link)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let phase: Arc<Phase> = Arc::clone(&link.phase);
         let io = TokioIo::new(Timed::new(stream, phase, self.times));
+        // In a box, so that a connection that rests has no room for an answer.
         let service = service_fn(|request| {
             let answer = Arc::clone(&self.shared).answer(link.clone(), request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            Box::pin(async move { Ok::<_, Infallible>(answer.await) })
         });
         let mut connection = pin!(self.http.serve_connection(io, service));
         let mut stop = self.stop.clone();

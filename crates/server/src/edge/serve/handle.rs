@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
@@ -107,6 +108,7 @@ impl Shared {
         let origin = parts.headers.get(ORIGIN).cloned();
         // Where two lengths were given, or a proxy may have seen another end, nothing may follow (RFC 9112, 6.1).
         let close = parts.headers.contains_key(TRANSFER_ENCODING);
+        let read = Arc::new(AtomicBool::new(body.is_end_stream()));
 
         let mut style = Style::of(parts.uri.path());
         let (mut response, allowed) = match self.gate(&link, &parts.headers) {
@@ -118,6 +120,7 @@ impl Shared {
                         style = Style::of(parts.uri.path());
                         ended.path = parts.uri.path().to_owned();
                         parts.extensions.insert(style);
+                        let body = patient(body, self.body.idle, Arc::clone(&read));
                         self.reply(&link, Request::from_parts(parts, body), &mut ended)
                             .await
                     }
@@ -131,7 +134,8 @@ impl Shared {
         if allowed {
             self.checked.origins.mark(origin.as_ref(), headers);
         }
-        if close {
+        // What nobody read is in the way of the next request: the client has to know.
+        if close || !read.load(Ordering::Acquire) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         mark_id(headers, &id, style);
@@ -217,8 +221,6 @@ impl Shared {
         if let Some(peer) = link.peer {
             extensions.insert(Peer(peer));
         }
-        let idle = self.body.idle;
-        let request = request.map(|body| patient(body, idle));
 
         let handler = AssertUnwindSafe(self.router.clone().oneshot(request));
         match handler.catch_unwind().await {
