@@ -4,13 +4,16 @@ use std::fmt::Write;
 
 use super::{Effect, Row, rows};
 
+/// Whether options of an effect belong to a group.
+type Belongs = fn(&Effect) -> bool;
+
 /// The options: those that are heeded, those that mean nothing here, and those that are refused, the last two with the
 /// reason.
 pub fn help() -> String {
     let mut text = String::from(
         "Serves one model as llama-server does. Flags win over variables, and those over the files of settings.\n",
     );
-    let groups: [(&str, fn(&Effect) -> bool); 3] = [
+    let groups: [(&str, Belongs); 3] = [
         ("Heeded", |it| {
             matches!(it, Effect::Do(_) | Effect::Sampling(_))
         }),
