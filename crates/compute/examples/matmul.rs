@@ -74,7 +74,7 @@ fn one_type(
         .map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0)
         .collect();
     let mut out = vec![0.0; PROMPT * ROWS];
-    for tokens in [1, 4, 8] {
+    for tokens in [1, 2, 4, 8, 16, 32] {
         let mut rates: Vec<f64> = (0..7)
             .map(|_| {
                 let start = Instant::now();
@@ -86,10 +86,11 @@ fn one_type(
             .collect();
         rates.sort_by(f64::total_cmp);
         println!(
-            "{:>6} decode, {tokens} tokens: {:5.1} GB/s (best {:.1})",
+            "{:>6} decode, {tokens:>2} tokens: {:5.1} GB/s (best {:.1}), {:.0} GOPS",
             block.name(),
             rates[3],
-            rates[6]
+            rates[6],
+            rates[3] * (2 * tokens * ROWS * COLUMNS) as f64 / size as f64
         );
     }
     let mut rates: Vec<f64> = parts

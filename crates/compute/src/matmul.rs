@@ -11,7 +11,7 @@ use hearth_format::BlockType;
 use crate::{
     Isa, Matrix, Precision, Team,
     kernels::{
-        self, FEW, Few, Integer, Panel, STRIP, STRIPS,
+        self, FEW, Integer, MANY, Many, Packed, Panel, Part, STRIP, STRIPS,
         activation::Activations,
         float::{self, Float, LANES, Tile},
     },
@@ -70,6 +70,9 @@ pub fn linear(
         if jobs.iter().any(|job| matches!(job.path, Path::Integer(_))) {
             quantize(team, isa, x, tokens, columns, &mut inputs.codes);
         }
+        if jobs.iter().any(|job| job.path.walks(tokens)) {
+            turn(team, tokens, &mut inputs.codes);
+        }
         let x = padded(x, columns, &mut inputs.floats);
         let step = Step {
             isa,
@@ -118,6 +121,23 @@ enum Path {
     Dequantized,
 }
 
+impl Path {
+    fn walks(self, tokens: usize) -> bool {
+        let walk = |integer: Integer| matches!(integer.many, Many::Walk(_));
+        tokens > FEW && matches!(self, Path::Integer(integer) if walk(integer))
+    }
+
+    fn packed(self, tokens: usize) -> Option<Packed> {
+        match self {
+            Path::Integer(Integer {
+                many: Many::Panel(packed),
+                ..
+            }) if tokens > FEW => Some(packed),
+            _ => None,
+        }
+    }
+}
+
 struct Job<'a> {
     weight: &'a Matrix,
     path: Path,
@@ -160,6 +180,7 @@ impl<'a> Job<'a> {
 pub(crate) struct Sizes {
     /// [`Inputs`].
     codes: usize,
+    turned: usize,
     floats: usize,
     /// [`Scratch`].
     panel: usize,
@@ -170,7 +191,7 @@ pub(crate) struct Sizes {
 impl Sizes {
     /// Bytes that all threads share.
     pub(crate) fn shared(&self) -> usize {
-        self.codes + self.floats
+        self.codes + self.turned + self.floats
     }
 
     /// Bytes that each thread has for itself.
@@ -182,6 +203,7 @@ impl Sizes {
     pub(crate) fn widen(&mut self, other: &Self) {
         for (mine, theirs) in [
             (&mut self.codes, other.codes),
+            (&mut self.turned, other.turned),
             (&mut self.floats, other.floats),
             (&mut self.panel, other.panel),
             (&mut self.rows, other.rows),
@@ -212,17 +234,19 @@ pub(crate) fn sizes<'a>(
                 Path::Integer(_) => Activations::bytes(tokens, columns),
                 _ => 0,
             },
+            turned: if path.walks(tokens) {
+                Activations::turned_bytes(tokens, columns)
+            } else {
+                0
+            },
             floats: if width == columns {
                 0
             } else {
                 tokens * width * F32
             },
-            panel: match path {
-                Path::Integer(integer) if tokens > FEW => {
-                    Panel::bytes(rows.div_ceil(STRIP), columns, integer.group)
-                }
-                _ => 0,
-            },
+            panel: path.packed(tokens).map_or(0, |packed| {
+                Panel::bytes(rows.div_ceil(STRIP), columns, packed.group)
+            }),
             rows: match path {
                 Path::Dequantized => STRIP.min(rows) * width * F32,
                 _ => 0,
@@ -275,7 +299,7 @@ fn quantize(
 ) {
     /// Tokens that a thread takes at a time; a step of fewer is done here and now.
     const TOKENS: usize = 8;
-    let quantize = kernels::common(isa).quantize;
+    let quantize = kernels::quantize(isa);
     let mut rows = codes.rows(tokens, columns);
     team.split(&mut rows, TOKENS, |index, rows| {
         for (row, x) in rows
@@ -283,6 +307,18 @@ fn quantize(
             .zip(x[index * TOKENS * columns..].chunks_exact(columns))
         {
             quantize(x, row);
+        }
+    });
+}
+
+/// Copies the quantised input by groups of columns, for kernels that walk.
+fn turn(team: &Team, tokens: usize, codes: &mut Activations) {
+    /// Groups that a thread takes at a time.
+    const GROUPS: usize = 16;
+    let (mut groups, rows) = codes.turn(tokens);
+    team.split(&mut groups, GROUPS, |index, groups| {
+        for (g, group) in groups.iter_mut().enumerate() {
+            group.copy(&rows, index * GROUPS + g);
         }
     });
 }
@@ -338,9 +374,6 @@ fn cut(team: &Team, tokens: usize, jobs: &[Job<'_>]) -> Vec<(usize, Range<usize>
     chunks
 }
 
-/// Tokens that a panel is multiplied with between two visits to the output.
-const MANY: usize = 96;
-
 /// A step's inputs, ready for all threads.
 struct Step<'a> {
     isa: Isa,
@@ -353,48 +386,66 @@ struct Step<'a> {
 impl Step<'_> {
     fn run(&self, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
         match job.path {
-            Path::Integer(integer) if self.tokens <= FEW => self.few(integer, job, rows, scratch),
-            Path::Integer(integer) => self.many(integer, job, rows, scratch),
+            Path::Integer(integer) if self.tokens <= FEW => {
+                self.part(integer.dot, job, rows, 0..self.tokens, scratch)
+            }
+            Path::Integer(integer) => match integer.many {
+                Many::Panel(packed) => self.panel(packed, job, rows, scratch),
+                Many::Walk(walk) => {
+                    for first in (0..self.tokens).step_by(MANY) {
+                        let tokens = first..self.tokens.min(first + MANY);
+                        self.part(walk, job, rows.clone(), tokens, scratch);
+                    }
+                }
+            },
             Path::Float(float) => self.floats(float, job, rows, scratch),
             Path::Dequantized => self.dequantized(job, rows, scratch),
         }
     }
 
-    fn few(&self, integer: Integer, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
+    /// Multiplies rows in the file's layout.
+    fn part(
+        &self,
+        kernel: fn(&Part<'_>, &mut [f32]),
+        job: &Job<'_>,
+        rows: Range<usize>,
+        tokens: Range<usize>,
+        scratch: &mut Scratch,
+    ) {
         let (weights, row_bytes) = job
             .weight
             .bytes(rows.start, rows.len())
             .expect("integer kernels are for blocks");
-        scratch.out.resize(rows.len() * self.tokens, 0.0);
-        let few = Few {
+        scratch.out.resize(rows.len() * tokens.len(), 0.0);
+        let part = Part {
             weights,
             row_bytes,
             inputs: self.codes,
-            first_token: 0,
-            tokens: self.tokens,
+            first_token: tokens.start,
+            tokens: tokens.len(),
         };
-        (integer.dot)(&few, &mut scratch.out);
-        store(job, rows, 0, &scratch.out);
+        kernel(&part, &mut scratch.out);
+        store(job, rows, tokens.start, &scratch.out);
     }
 
-    fn many(&self, integer: Integer, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
+    /// Unpacks rows into a panel, then multiplies it.
+    fn panel(&self, packed: Packed, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
         let strips = rows.len().div_ceil(STRIP);
         let Scratch { panel, out, .. } = scratch;
-        panel.reset(strips, self.codes.columns, integer.group);
+        panel.reset(strips, self.codes.columns, packed.group);
         for strip in 0..strips {
             let first = rows.start + strip * STRIP;
             let (weights, row_bytes) = job
                 .weight
                 .bytes(first, STRIP.min(rows.end - first))
                 .expect("integer kernels are for blocks");
-            (integer.pack)(weights, row_bytes, panel, strip);
+            (packed.pack)(weights, row_bytes, panel, strip);
         }
         let width = strips * STRIP;
-        let multiply = kernels::common(self.isa).multiply;
         for first in (0..self.tokens).step_by(MANY) {
             let tokens = MANY.min(self.tokens - first);
             out.resize(tokens * width, 0.0);
-            multiply(panel, self.codes, first, tokens, out);
+            (packed.multiply)(panel, self.codes, first, tokens, out);
             for (t, values) in out.chunks_exact(width).enumerate() {
                 job.out
                     .store((first + t) * job.stride + rows.start, &values[..rows.len()]);

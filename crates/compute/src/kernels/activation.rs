@@ -19,6 +19,49 @@ pub(crate) struct Activations {
     pub(crate) sum16: Lines<f32>,
     /// `[tokens, columns / 32, 2]`: the step of the group, and step times the sum of its 32 codes.
     pub(crate) pair32: Lines<f32>,
+    /// The same once more for kernels that go through columns with all tokens at once.
+    pub(crate) turned: Turned,
+}
+
+/// Activations by groups of columns: one after the other in memory whatever the length of a row. In rows whose
+/// length is a large power of two the same columns of all tokens would share a few places of the cache.
+#[derive(Debug, Default)]
+pub(crate) struct Turned {
+    /// Tokens in it.
+    pub(crate) tokens: usize,
+    /// `[columns / 32, tokens, 32]`.
+    pub(crate) codes: Lines<i8>,
+    /// `[columns / 32, tokens, 4]`: the step, and step times the sum of the codes, of the first 16, of the last 16.
+    pub(crate) steps: Lines<f32>,
+}
+
+/// A group of [`Turned`], to be written.
+pub(crate) struct GroupMut<'a> {
+    codes: &'a mut [i8],
+    steps: &'a mut [f32],
+}
+
+impl GroupMut<'_> {
+    /// Copies group `index` of all tokens.
+    pub(crate) fn copy(&mut self, rows: &Rows<'_>, index: usize) {
+        let groups = rows.columns / GROUP;
+        let codes = self.codes.chunks_exact_mut(GROUP);
+        let steps = self.steps.chunks_exact_mut(4);
+        for (t, (codes, steps)) in codes.zip(steps).enumerate() {
+            let at = t * groups + index;
+            codes.copy_from_slice(&rows.codes[at * GROUP..][..GROUP]);
+            let sums = &rows.sum16[2 * at..][..2];
+            steps.copy_from_slice(&[rows.pair32[2 * at], rows.pair32[2 * at + 1], sums[0], sums[1]]);
+        }
+    }
+}
+
+/// The arrays of [`Activations`] by rows, to be read.
+pub(crate) struct Rows<'a> {
+    columns: usize,
+    codes: &'a [i8],
+    sum16: &'a [f32],
+    pair32: &'a [f32],
 }
 
 /// One row of each array in [`Activations`], to be written.
@@ -56,6 +99,30 @@ impl Activations {
                 pair32,
             })
             .collect()
+    }
+
+    /// Bytes that [`Turned`] takes of that.
+    pub(crate) fn turned_bytes(tokens: usize, columns: usize) -> usize {
+        let values = tokens * columns.next_multiple_of(SPAN);
+        values + 4 * (values / GROUP) * size_of::<f32>()
+    }
+
+    /// Makes room for `tokens` rows by groups, and hands the groups out with what to copy.
+    pub(crate) fn turn(&mut self, tokens: usize) -> (Vec<GroupMut<'_>>, Rows<'_>) {
+        let groups = self.columns / GROUP;
+        self.turned.tokens = tokens;
+        self.turned.codes.resize(groups * tokens * GROUP);
+        self.turned.steps.resize(groups * tokens * 4);
+        let codes = self.turned.codes.chunks_exact_mut(tokens * GROUP);
+        let steps = self.turned.steps.chunks_exact_mut(tokens * 4);
+        let rows = Rows {
+            columns: self.columns,
+            codes: &self.codes,
+            sum16: &self.sum16,
+            pair32: &self.pair32,
+        };
+        let group = |(codes, steps)| GroupMut { codes, steps };
+        (codes.zip(steps).map(group).collect(), rows)
     }
 
     /// Step and sum of group `index` of `group` columns (16 or 32), counted over all tokens.

@@ -6,7 +6,7 @@
 //!
 //! # What makes the unsafe code sound
 //!
-//! 1. The functions of the tables [`COMMON`] and [`integer`] are the only entries; they are given to
+//! 1. [`quantize`] and the functions of the table [`integer`] are the only entries; they are given to
 //!    processors with the features named in [`Isa::Avx2`](crate::Isa) only.
 //! 2. Every entry checks the lengths of the slices it was given before it makes a pointer.
 
@@ -15,32 +15,32 @@ use std::arch::x86_64::*;
 use hearth_format::BlockType;
 
 use super::{
-    Common, FEW, Few, Integer, Panel, STRIP,
-    activation::{self, Activations, RowMut},
-    by_block, scalar, spans,
+    FEW, Integer, Many, Part,
+    activation::{self, RowMut},
+    avx2_square::{self as squares, Plain, Squares},
+    avx2_walk::walk,
+    by_block, spans,
     unpack::{self, SPAN, Unpack, Unpacked},
 };
 
-pub(super) const COMMON: Common = Common { quantize, multiply };
-
 pub(super) fn integer(block: BlockType) -> Option<Integer> {
     by_block!(block, kernels,
-        Q4_0 => unpack::Q4_0, Q4_1 => unpack::Q4_1, Q5_0 => unpack::Q5_0, Q5_1 => unpack::Q5_1,
-        Q8_0 => unpack::Q8_0, Iq4Nl => unpack::Iq4Nl, Iq4Xs => unpack::Iq4Xs, Mxfp4 => unpack::Mxfp4,
-        Q2K => unpack::Q2K, Q3K => unpack::Q3K, Q4K => unpack::Q4K, Q5K => unpack::Q5K,
-        Q6K => unpack::Q6K, Nvfp4 => unpack::Nvfp4, Tq2_0 => unpack::Tq2,
+        Q4_0 => Plain<unpack::Q4_0>, Q4_1 => Plain<unpack::Q4_1>, Q5_0 => Plain<unpack::Q5_0>,
+        Q5_1 => Plain<unpack::Q5_1>, Q8_0 => Plain<unpack::Q8_0>, Iq4Nl => Plain<unpack::Iq4Nl>,
+        Iq4Xs => Plain<unpack::Iq4Xs>, Mxfp4 => Plain<unpack::Mxfp4>, Q2K => Plain<unpack::Q2K>,
+        Q3K => Plain<unpack::Q3K>, Q4K => squares::Q4K, Q5K => squares::Q5K, Q6K => squares::Q6K,
+        Nvfp4 => Plain<unpack::Nvfp4>, Tq2_0 => Plain<unpack::Tq2>,
     )
 }
 
-fn kernels<U: Unpack>() -> Integer {
+fn kernels<S: Squares>() -> Integer {
     Integer {
-        group: U::GROUP,
-        dot: dot::<U>,
-        pack: pack::<U>,
+        dot: dot::<S::Meaning>,
+        many: Many::Walk(walk::<S>),
     }
 }
 
-fn quantize(x: &[f32], row: &mut RowMut<'_>) {
+pub(super) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     #[target_feature(enable = "avx2,fma")]
     fn featured(x: &[f32], row: &mut RowMut<'_>) {
         activation::quantize(x, row);
@@ -49,16 +49,7 @@ fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     unsafe { featured(x, row) }
 }
 
-fn pack<U: Unpack>(weights: &[u8], row_bytes: usize, panel: &mut Panel, strip: usize) {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn featured<U: Unpack>(weights: &[u8], row_bytes: usize, panel: &mut Panel, strip: usize) {
-        scalar::pack::<U>(weights, row_bytes, panel, strip);
-    }
-    // SAFETY: rule 1.
-    unsafe { featured::<U>(weights, row_bytes, panel, strip) }
-}
-
-fn dot<U: Unpack>(few: &Few<'_>, out: &mut [f32]) {
+fn dot<U: Unpack>(few: &Part<'_>, out: &mut [f32]) {
     let rows = few.weights.len() / few.row_bytes;
     assert!(few.tokens <= FEW && out.len() >= rows * few.tokens);
     assert!(few.inputs.codes.len() >= (few.first_token + few.tokens) * few.inputs.columns);
@@ -80,7 +71,7 @@ const AHEAD: usize = 2048;
 /// # Safety
 /// The features of rule 1, and the lengths that [`dot`] checks.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dot_tokens<U: Unpack, const T: usize>(few: &Few<'_>, rows: usize, out: &mut [f32]) {
+unsafe fn dot_tokens<U: Unpack, const T: usize>(few: &Part<'_>, rows: usize, out: &mut [f32]) {
     let mut w = Unpacked::default();
     for (r, row) in few.weights.chunks_exact(few.row_bytes).enumerate() {
         let mut sums = [_mm256_setzero_ps(); T];
@@ -105,7 +96,7 @@ unsafe fn dot_tokens<U: Unpack, const T: usize>(few: &Few<'_>, rows: usize, out:
 unsafe fn span_dot<const T: usize>(
     w: &Unpacked,
     index: usize,
-    few: &Few<'_>,
+    few: &Part<'_>,
     sums: &mut [__m256; T],
 ) {
     let inputs = few.inputs;
@@ -147,78 +138,4 @@ fn add_lanes(v: __m256) -> f32 {
     let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-}
-
-/// Tokens of one tile: an integer and a float sum for each fill 8 of 16 registers.
-const TILE: usize = 4;
-
-fn multiply(panel: &Panel, inputs: &Activations, first: usize, tokens: usize, out: &mut [f32]) {
-    assert_eq!(panel.columns, inputs.columns);
-    assert!(inputs.codes.len() >= (first + tokens) * inputs.columns);
-    assert!(out.len() >= tokens * panel.strips * STRIP);
-    for done in (0..tokens).step_by(TILE) {
-        let out = &mut out[done * panel.strips * STRIP..];
-        for half in 0..2 * panel.strips {
-            // SAFETY: rule 1, and the lengths were just checked.
-            unsafe {
-                match TILE.min(tokens - done) {
-                    1 => tile::<1>(panel, inputs, first + done, half, out),
-                    2 => tile::<2>(panel, inputs, first + done, half, out),
-                    3 => tile::<3>(panel, inputs, first + done, half, out),
-                    _ => tile::<4>(panel, inputs, first + done, half, out),
-                }
-            }
-        }
-    }
-}
-
-/// Eight rows (`half` counts them) by `T` tokens.
-///
-/// # Safety
-/// The features of rule 1, and the lengths that [`multiply`] checks.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile<const T: usize>(
-    panel: &Panel,
-    inputs: &Activations,
-    first: usize,
-    half: usize,
-    out: &mut [f32],
-) {
-    let (columns, group) = (panel.columns, panel.group);
-    let groups = columns / group;
-    let (strip, row) = (half / 2, half % 2 * 8);
-    let mut totals = [_mm256_setzero_ps(); T];
-    // SAFETY: `k` and `g` stay below the columns and groups of the panel and of each input row.
-    unsafe {
-        for g in 0..groups {
-            let mut products = [_mm256_setzero_si256(); T];
-            for k in (g * group..(g + 1) * group).step_by(4) {
-                let at = (strip * columns + k) * STRIP + 4 * row;
-                let codes = _mm256_loadu_si256(panel.codes.as_ptr().add(at).cast());
-                let magnitude = _mm256_abs_epi8(codes);
-                for (t, products) in products.iter_mut().enumerate() {
-                    let x = inputs.codes.as_ptr().add((first + t) * columns + k);
-                    let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
-                    let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, codes));
-                    let four = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-                    *products = _mm256_add_epi32(*products, four);
-                }
-            }
-            let at = (strip * groups + g) * STRIP + row;
-            let scale = _mm256_loadu_ps(panel.scales.as_ptr().add(at));
-            let offset = _mm256_loadu_ps(panel.offsets.as_ptr().add(at));
-            for t in 0..T {
-                let (step, sum) = inputs.step_and_sum(group, (first + t) * groups + g);
-                let (step, sum) = (_mm256_set1_ps(step), _mm256_set1_ps(sum));
-                let total = _mm256_fmadd_ps(offset, sum, totals[t]);
-                let scaled = _mm256_cvtepi32_ps(products[t]);
-                totals[t] = _mm256_fmadd_ps(scaled, _mm256_mul_ps(scale, step), total);
-            }
-        }
-    }
-    for (t, total) in totals.into_iter().enumerate() {
-        let out = &mut out[(t * panel.strips + strip) * STRIP + row..][..8];
-        // SAFETY: 8 floats are written to a slice of 8.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), total) };
-    }
 }

@@ -6,7 +6,7 @@
 //!
 //! # What makes the unsafe code sound
 //!
-//! 1. The functions of the tables [`COMMON`] and [`integer`] are the only entries; they are given to
+//! 1. [`quantize`] and the functions of the table [`integer`] are the only entries; they are given to
 //!    processors with the features named in [`Isa::Avx512`](crate::Isa) only.
 //! 2. Every entry checks the lengths of the slices it was given before it makes a pointer.
 
@@ -15,7 +15,7 @@ use std::arch::x86_64::*;
 use hearth_format::BlockType;
 
 use super::{
-    Common, FEW, Few, Integer, Panel, SPAN_BYTES, STRIP,
+    FEW, Integer, Many, Packed, Panel, Part, SPAN_BYTES, STRIP,
     activation::{self, Activations, RowMut},
     avx512_blocks as blocks, avx512_super as supers, by_block,
     unpack::{SPAN, Unpack},
@@ -169,8 +169,6 @@ impl Scales for Pairs {
     }
 }
 
-pub(super) const COMMON: Common = Common { quantize, multiply };
-
 pub(super) fn integer(block: BlockType) -> Option<Integer> {
     by_block!(block, kernels,
         Q4_0 => blocks::Q4_0, Q4_1 => blocks::Q4_1, Q5_0 => blocks::Q5_0, Q5_1 => blocks::Q5_1,
@@ -182,13 +180,16 @@ pub(super) fn integer(block: BlockType) -> Option<Integer> {
 
 fn kernels<W: Wide>() -> Integer {
     Integer {
-        group: W::Meaning::GROUP,
         dot: dot::<W>,
-        pack: pack::<W>,
+        many: Many::Panel(Packed {
+            group: W::Meaning::GROUP,
+            pack: pack::<W>,
+            multiply,
+        }),
     }
 }
 
-fn quantize(x: &[f32], row: &mut RowMut<'_>) {
+pub(super) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     fn featured(x: &[f32], row: &mut RowMut<'_>) {
         activation::quantize(x, row);
@@ -205,7 +206,7 @@ const SUMS: usize = 3;
 /// late, 4 KiB and more lose what was fetched.
 const AHEAD: usize = 2048;
 
-fn dot<W: Wide>(few: &Few<'_>, out: &mut [f32]) {
+fn dot<W: Wide>(few: &Part<'_>, out: &mut [f32]) {
     let rows = few.weights.len() / few.row_bytes;
     let spans = few.inputs.columns / SPAN;
     assert!(few.tokens <= FEW && out.len() >= rows * few.tokens);
@@ -225,7 +226,7 @@ fn dot<W: Wide>(few: &Few<'_>, out: &mut [f32]) {
 /// # Safety
 /// The features of rule 1, and the lengths that [`dot`] checks.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c,fma,avx2")]
-unsafe fn dot_tokens<W: Wide, const T: usize>(few: &Few<'_>, rows: usize, out: &mut [f32]) {
+unsafe fn dot_tokens<W: Wide, const T: usize>(few: &Part<'_>, rows: usize, out: &mut [f32]) {
     let whole = few.row_bytes / W::Meaning::BYTES;
     let rest = few.row_bytes % W::Meaning::BYTES;
     let mut tail = [0u8; SPAN_BYTES];
@@ -261,7 +262,7 @@ unsafe fn dot_tokens<W: Wide, const T: usize>(few: &Few<'_>, rows: usize, out: &
 unsafe fn span_dot<W: Wide, const T: usize>(
     span: *const u8,
     index: usize,
-    few: &Few<'_>,
+    few: &Part<'_>,
     sums: &mut [[__m512; SUMS]; T],
 ) {
     let inputs = few.inputs;

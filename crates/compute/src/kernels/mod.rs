@@ -2,7 +2,7 @@
 //!
 //! * Integer products (fast): [`activation`] quantises the input, [`unpack`] says what a block type
 //!   means, [`scalar`], `avx2` and `avx512` multiply. Few tokens go through `dot`, which reads the
-//!   file's own layout; many go through `pack` and `multiply`, a panel walk.
+//!   file's own layout; many go through a panel that is packed first, or through a walk over the layout.
 //! * Float products (exact, and float weights): [`float`].
 //!
 //! A function table is handed out for an instruction set only by [`integer`] and [`float::floats`];
@@ -11,6 +11,10 @@
 pub(crate) mod activation;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2_square;
+#[cfg(target_arch = "x86_64")]
+mod avx2_walk;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
@@ -41,14 +45,17 @@ pub(crate) const STRIPS: usize = 2;
 /// Tokens that one call of `dot` takes at most.
 pub(crate) const FEW: usize = 4;
 
+/// Tokens that one call for many takes at most.
+pub(crate) const MANY: usize = 96;
+
 /// Rows of a quantised matrix and the tokens to multiply them with.
-pub(crate) struct Few<'a> {
+pub(crate) struct Part<'a> {
     /// `rows * row_bytes`.
     pub(crate) weights: &'a [u8],
     pub(crate) row_bytes: usize,
     pub(crate) inputs: &'a Activations,
     pub(crate) first_token: usize,
-    /// 1 to [`FEW`].
+    /// 1 to [`FEW`] for `dot`, to [`MANY`] for a walk.
     pub(crate) tokens: usize,
 }
 
@@ -93,20 +100,29 @@ impl Panel {
 /// The integer kernels of one block type on one instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Integer {
-    /// Columns that share a scale in a panel.
-    pub(crate) group: usize,
     /// `out[t * rows + r] = x[first_token + t] · w[r]`.
-    pub(crate) dot: fn(&Few<'_>, out: &mut [f32]),
+    pub(crate) dot: fn(&Part<'_>, out: &mut [f32]),
+    /// The same for more tokens.
+    pub(crate) many: Many,
+}
+
+/// How many tokens are multiplied.
+#[derive(Clone, Copy)]
+pub(crate) enum Many {
+    /// Rows are unpacked into a panel once for all tokens.
+    Panel(Packed),
+    /// As `dot`, with inputs that were [turned](activation::Turned).
+    Walk(fn(&Part<'_>, out: &mut [f32])),
+}
+
+/// The kernels that go through a panel.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed {
+    /// Columns that share a scale in the panel.
+    pub(crate) group: usize,
     /// Unpacks up to 16 rows (`weights`, `row_bytes` each) into one strip of a panel; missing rows
     /// become zero.
     pub(crate) pack: fn(weights: &[u8], row_bytes: usize, panel: &mut Panel, strip: usize),
-}
-
-/// The kernels of one instruction set that do not depend on the block type.
-#[derive(Clone, Copy)]
-pub(crate) struct Common {
-    /// Quantises one row of activations.
-    pub(crate) quantize: fn(&[f32], &mut RowMut<'_>),
     /// `out[t * 16 * strips + r] = x[first + t] · panel[r]` for `tokens` tokens.
     pub(crate) multiply: fn(&Panel, &Activations, first: usize, tokens: usize, out: &mut [f32]),
 }
@@ -124,16 +140,16 @@ pub(crate) fn integer(isa: Isa, block: BlockType) -> Option<Integer> {
     }
 }
 
-/// The kernels of `isa` that all block types share.
-pub(crate) fn common(isa: Isa) -> Common {
+/// Quantises one row of activations.
+pub(crate) fn quantize(isa: Isa) -> fn(&[f32], &mut RowMut<'_>) {
     match isa {
-        Isa::Scalar => scalar::COMMON,
+        Isa::Scalar => scalar::quantize,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::COMMON,
+        Isa::Avx2 => avx2::quantize,
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::COMMON,
+        Isa::Avx512 => avx512::quantize,
         #[cfg(not(target_arch = "x86_64"))]
-        _ => scalar::COMMON,
+        _ => scalar::quantize,
     }
 }
 

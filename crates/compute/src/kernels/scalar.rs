@@ -3,13 +3,11 @@
 use hearth_format::BlockType;
 
 use super::{
-    Common, Few, Integer, Panel, STRIP,
+    Integer, Many, Packed, Panel, Part, STRIP,
     activation::{self, Activations, RowMut},
     by_block, spans,
     unpack::{self, GROUPS, SPAN, Unpack, Unpacked},
 };
-
-pub(super) const COMMON: Common = Common { quantize, multiply };
 
 pub(super) fn integer(block: BlockType) -> Option<Integer> {
     by_block!(block, kernels,
@@ -22,13 +20,16 @@ pub(super) fn integer(block: BlockType) -> Option<Integer> {
 
 fn kernels<U: Unpack>() -> Integer {
     Integer {
-        group: U::GROUP,
         dot: dot::<U>,
-        pack: pack::<U>,
+        many: Many::Panel(Packed {
+            group: U::GROUP,
+            pack: pack::<U>,
+            multiply,
+        }),
     }
 }
 
-fn quantize(x: &[f32], row: &mut RowMut<'_>) {
+pub(super) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     activation::quantize(x, row);
 }
 
@@ -40,7 +41,7 @@ fn codes_dot(a: &[i8], b: &[i8]) -> i32 {
         .sum()
 }
 
-fn dot<U: Unpack>(few: &Few<'_>, out: &mut [f32]) {
+fn dot<U: Unpack>(few: &Part<'_>, out: &mut [f32]) {
     let rows = few.weights.len() / few.row_bytes;
     let inputs = few.inputs;
     let mut w = Unpacked::default();
@@ -64,8 +65,7 @@ fn dot<U: Unpack>(few: &Few<'_>, out: &mut [f32]) {
     }
 }
 
-#[inline(always)]
-pub(super) fn pack<U: Unpack>(weights: &[u8], row_bytes: usize, panel: &mut Panel, strip: usize) {
+fn pack<U: Unpack>(weights: &[u8], row_bytes: usize, panel: &mut Panel, strip: usize) {
     let (codes, scales, offsets) = panel.strip_mut(strip);
     let rows = weights.len() / row_bytes;
     if rows < STRIP {

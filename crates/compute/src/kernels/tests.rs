@@ -3,7 +3,9 @@
 use hearth_format::BlockType;
 use proptest::prelude::*;
 
-use super::{Few, Integer, Panel, STRIP, activation::Activations, common, integer, unpack::SPAN};
+use super::{
+    Integer, Many, Panel, Part, STRIP, activation::Activations, integer, quantize, unpack::SPAN,
+};
 use crate::Isa;
 
 /// The types with integer kernels and the places of the halves that must be finite scales.
@@ -89,7 +91,7 @@ fn quantized(isa: Isa, x: &[f32], tokens: usize, columns: usize) -> Activations 
         .iter_mut()
         .zip(x.chunks_exact(columns))
     {
-        (common(isa).quantize)(x, row);
+        quantize(isa)(x, row);
     }
     out
 }
@@ -158,7 +160,7 @@ impl Case {
         for (isa, kernels) in &self.kernels {
             let inputs = quantized(*isa, &self.x, self.tokens, self.columns);
             let mut out = vec![f32::NAN; self.rows * self.tokens];
-            let few = Few {
+            let few = Part {
                 weights: &self.weights,
                 row_bytes: self.row_bytes,
                 inputs: &inputs,
@@ -170,20 +172,51 @@ impl Case {
         }
     }
 
+    /// All tokens at once, then the last of them alone: the same bits.
+    fn walk(&self, isa: Isa, walk: fn(&Part<'_>, &mut [f32]), inputs: &mut Activations) {
+        let (mut groups, rows) = inputs.turn(self.tokens);
+        for (index, group) in groups.iter_mut().enumerate() {
+            group.copy(&rows, index);
+        }
+        let multiply = |first_token: usize| {
+            let tokens = self.tokens - first_token;
+            let mut out = vec![f32::NAN; self.rows * tokens];
+            let part = Part {
+                weights: &self.weights,
+                row_bytes: self.row_bytes,
+                inputs,
+                first_token,
+                tokens,
+            };
+            walk(&part, &mut out);
+            out
+        };
+        let (all, last) = (multiply(0), multiply(self.tokens - 1));
+        self.check("walk", isa, |t, r| all[t * self.rows + r]);
+        assert_eq!(all[all.len() - self.rows..], last);
+    }
+
     fn many(&self) {
         for (isa, kernels) in &self.kernels {
-            let inputs = quantized(*isa, &self.x, self.tokens, self.columns);
+            let mut inputs = quantized(*isa, &self.x, self.tokens, self.columns);
+            let packed = match kernels.many {
+                Many::Panel(packed) => packed,
+                Many::Walk(walk) => {
+                    self.walk(*isa, walk, &mut inputs);
+                    continue;
+                }
+            };
             let strips = self.rows.div_ceil(STRIP);
             let mut panel = Panel::default();
-            panel.reset(strips, self.columns.next_multiple_of(SPAN), kernels.group);
+            panel.reset(strips, self.columns.next_multiple_of(SPAN), packed.group);
             panel.codes.fill(77); // a panel is used again and again
             panel.scales.fill(f32::NAN);
             panel.offsets.fill(f32::NAN);
             for (strip, rows) in self.weights.chunks(STRIP * self.row_bytes).enumerate() {
-                (kernels.pack)(rows, self.row_bytes, &mut panel, strip);
+                (packed.pack)(rows, self.row_bytes, &mut panel, strip);
             }
             let mut out = vec![f32::NAN; strips * STRIP * self.tokens];
-            (common(*isa).multiply)(&panel, &inputs, 0, self.tokens, &mut out);
+            (packed.multiply)(&panel, &inputs, 0, self.tokens, &mut out);
             self.check("panel", *isa, |t, r| out[t * strips * STRIP + r]);
         }
     }
@@ -241,7 +274,7 @@ fn hostile_blocks_do_no_harm() {
             let inputs = quantized(Isa::Scalar, &vec![1.0; columns], 1, columns);
             for isa in Isa::available() {
                 let kernels = integer(isa, block).expect("types in the table have kernels");
-                let few = Few {
+                let few = Part {
                     weights: &weights,
                     row_bytes: block.row_bytes(columns),
                     inputs: &inputs,

@@ -39,8 +39,10 @@ pub(crate) trait Unpack {
     const BYTES: usize;
     /// Columns that share a scale: 16 or 32.
     const GROUP: usize;
-    /// Whether codes can be negative.
+    /// Whether codes can be negative; offsets are zero then.
     const SIGNED: bool;
+    /// The largest magnitude of a code.
+    const LARGEST: i32;
 
     /// Unpacks the span in `bytes` (`BYTES` of them).
     fn unpack(bytes: &[u8], out: &mut Unpacked);
@@ -141,16 +143,17 @@ fn planes(qs: &[u8], codes: &mut [i8; SPAN]) {
     }
 }
 
-/// Declares the types that are made of 32-column blocks: bytes, sign, and one block's
+/// Declares the types that are made of 32-column blocks: bytes, sign, largest code, and one block's
 /// `(bytes, codes) -> (scale, offset)`.
 macro_rules! small_blocks {
-    ($($(#[$doc:meta])* $name:ident, $bytes:literal, $signed:literal, $block:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $bytes:literal, $signed:literal, $largest:literal, $block:expr;)*) => {$(
         $(#[$doc])*
         pub(crate) struct $name;
         impl Unpack for $name {
             const BYTES: usize = 8 * $bytes;
             const GROUP: usize = 32;
             const SIGNED: bool = $signed;
+            const LARGEST: i32 = $largest;
             #[inline(always)]
             fn unpack(bytes: &[u8], out: &mut Unpacked) {
                 let unpack: fn(&[u8], &mut [i8]) -> (f32, f32) = $block;
@@ -165,41 +168,41 @@ macro_rules! small_blocks {
 
 small_blocks! {
     /// `d q`.
-    Q8_0, 34, true, |b, codes| {
+    Q8_0, 34, true, 128, |b, codes| {
         for (code, byte) in codes.iter_mut().zip(&b[2..34]) {
             *code = *byte as i8;
         }
         (half(b, 0), 0.0)
     };
     /// `d (q - 8)`.
-    Q4_0, 18, false, |b, codes| {
+    Q4_0, 18, false, 15, |b, codes| {
         nibbles32(&b[2..18], codes, |q| q as i8);
         (half(b, 0), -8.0 * half(b, 0))
     };
     /// `d q + m`.
-    Q4_1, 20, false, |b, codes| {
+    Q4_1, 20, false, 15, |b, codes| {
         nibbles32(&b[4..20], codes, |q| q as i8);
         (half(b, 0), half(b, 2))
     };
     /// `d (q - 16)`, five bits.
-    Q5_0, 22, false, |b, codes| {
+    Q5_0, 22, false, 31, |b, codes| {
         nibbles32(&b[6..22], codes, |q| q as i8);
         fifth_bits(&b[2..6], codes);
         (half(b, 0), -16.0 * half(b, 0))
     };
     /// `d q + m`, five bits.
-    Q5_1, 24, false, |b, codes| {
+    Q5_1, 24, false, 31, |b, codes| {
         nibbles32(&b[8..24], codes, |q| q as i8);
         fifth_bits(&b[4..8], codes);
         (half(b, 0), half(b, 2))
     };
     /// `d NL[q]`.
-    Iq4Nl, 18, true, |b, codes| {
+    Iq4Nl, 18, true, 127, |b, codes| {
         nibbles32(&b[2..18], codes, |q| NONLINEAR[usize::from(q)]);
         (half(b, 0), 0.0)
     };
     /// `2^(e-127) e2m1(q)`.
-    Mxfp4, 17, true, |b, codes| {
+    Mxfp4, 17, true, 12, |b, codes| {
         nibbles32(&b[1..17], codes, |q| FP4[usize::from(q)]);
         (e8m0_half(b[0]), 0.0)
     };
@@ -218,6 +221,7 @@ impl Unpack for Q2K {
     const BYTES: usize = 84;
     const GROUP: usize = 16;
     const SIGNED: bool = false;
+    const LARGEST: i32 = 3;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         planes(&bytes[16..80], &mut out.codes);
@@ -235,6 +239,7 @@ impl Unpack for Q3K {
     const BYTES: usize = 110;
     const GROUP: usize = 16;
     const SIGNED: bool = false;
+    const LARGEST: i32 = 7;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         planes(&bytes[32..96], &mut out.codes);
@@ -285,6 +290,7 @@ impl Unpack for Q4K {
     const BYTES: usize = 144;
     const GROUP: usize = 32;
     const SIGNED: bool = false;
+    const LARGEST: i32 = 15;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         k_scales(bytes, out);
@@ -298,6 +304,7 @@ impl Unpack for Q5K {
     const BYTES: usize = 176;
     const GROUP: usize = 32;
     const SIGNED: bool = false;
+    const LARGEST: i32 = 31;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         k_scales(bytes, out);
@@ -316,6 +323,7 @@ impl Unpack for Q6K {
     const BYTES: usize = 210;
     const GROUP: usize = 16;
     const SIGNED: bool = false;
+    const LARGEST: i32 = 63;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         /// Group `g`: a nibble of `ql` below two bits of `qh`.
@@ -348,6 +356,7 @@ impl Unpack for Iq4Xs {
     const BYTES: usize = 136;
     const GROUP: usize = 32;
     const SIGNED: bool = true;
+    const LARGEST: i32 = 127;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         let d = half(bytes, 0);
@@ -369,6 +378,7 @@ impl Unpack for Nvfp4 {
     const BYTES: usize = 4 * 36;
     const GROUP: usize = 16;
     const SIGNED: bool = true;
+    const LARGEST: i32 = 12;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         for (b, block) in bytes.chunks_exact(36).take(4).enumerate() {
@@ -392,6 +402,7 @@ impl Unpack for Tq2 {
     const BYTES: usize = 66;
     const GROUP: usize = 32;
     const SIGNED: bool = false;
+    const LARGEST: i32 = 3;
     #[inline(always)]
     fn unpack(bytes: &[u8], out: &mut Unpacked) {
         planes(&bytes[..64], &mut out.codes);

@@ -326,15 +326,20 @@ fn the_memory_that_products_keep_is_known_before() {
 /// What this thread holds.
 fn held() -> Sizes {
     const F32: usize = size_of::<f32>();
-    let (codes, floats) = INPUTS.with_borrow(|inputs| {
+    let (codes, turned, floats) = INPUTS.with_borrow(|inputs| {
         let a = &inputs.codes;
         let steps = a.step16.len() + a.sum16.len() + a.pair32.len();
-        (a.codes.len() + steps * F32, inputs.floats.len() * F32)
+        (
+            a.codes.len() + steps * F32,
+            a.turned.codes.len() + a.turned.steps.len() * F32,
+            inputs.floats.len() * F32,
+        )
     });
     SCRATCH.with_borrow(|scratch| {
         let panel = &scratch.panel;
         Sizes {
             codes,
+            turned,
             floats,
             panel: panel.codes.len() + (panel.scales.len() + panel.offsets.len()) * F32,
             rows: scratch.rows.len() * F32,
