@@ -122,17 +122,19 @@ enum Path {
 }
 
 impl Path {
+    /// Whether the kernel wants its input by groups of columns.
     fn walks(self, tokens: usize) -> bool {
         let walk = |integer: Integer| matches!(integer.many, Many::Walk(_));
-        tokens > FEW && matches!(self, Path::Integer(integer) if walk(integer))
+        matches!(self, Path::Integer(i) if i.few(tokens).is_none() && walk(i))
     }
 
+    /// The kernels where the product goes through a panel.
     fn packed(self, tokens: usize) -> Option<Packed> {
         match self {
-            Path::Integer(Integer {
-                many: Many::Panel(packed),
-                ..
-            }) if tokens > FEW => Some(packed),
+            Path::Integer(integer) if integer.few(tokens).is_none() => match integer.many {
+                Many::Panel(packed) => Some(packed),
+                Many::Walk(_) => None,
+            },
             _ => None,
         }
     }
@@ -313,12 +315,13 @@ fn quantize(
 
 /// Copies the quantised input by groups of columns, for kernels that walk.
 fn turn(team: &Team, tokens: usize, codes: &mut Activations) {
-    /// Groups that a thread takes at a time.
-    const GROUPS: usize = 16;
+    /// Groups times tokens that a thread takes at a time; a step of fewer is done here and now.
+    const PIECE: usize = 512;
+    let piece = (PIECE / tokens).max(1);
     let (mut groups, rows) = codes.turn(tokens);
-    team.split(&mut groups, GROUPS, |index, groups| {
+    team.split(&mut groups, piece, |index, groups| {
         for (g, group) in groups.iter_mut().enumerate() {
-            group.copy(&rows, index * GROUPS + g);
+            group.copy(&rows, index * piece + g);
         }
     });
 }
@@ -349,7 +352,7 @@ fn chunk_rows(path: Path, tokens: usize, target: usize, row_bytes: usize) -> usi
     let rows = match path {
         Path::Integer(_) if tokens > FEW => STRIP * STRIPS,
         _ if tokens > FEW => STRIP,
-        _ => (target / row_bytes).next_multiple_of(4),
+        _ => (target / row_bytes).next_multiple_of(8),
     };
     rows.max(1)
 }
@@ -386,12 +389,10 @@ struct Step<'a> {
 impl Step<'_> {
     fn run(&self, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
         match job.path {
-            Path::Integer(integer) if self.tokens <= FEW => {
-                self.part(integer.dot, job, rows, 0..self.tokens, scratch)
-            }
-            Path::Integer(integer) => match integer.many {
-                Many::Panel(packed) => self.panel(packed, job, rows, scratch),
-                Many::Walk(walk) => {
+            Path::Integer(integer) => match (integer.few(self.tokens), integer.many) {
+                (Some(dot), _) => self.part(dot, job, rows, 0..self.tokens, scratch),
+                (None, Many::Panel(packed)) => self.panel(packed, job, rows, scratch),
+                (None, Many::Walk(walk)) => {
                     for first in (0..self.tokens).step_by(MANY) {
                         let tokens = first..self.tokens.min(first + MANY);
                         self.part(walk, job, rows.clone(), tokens, scratch);

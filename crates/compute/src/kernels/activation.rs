@@ -51,7 +51,12 @@ impl GroupMut<'_> {
             let at = t * groups + index;
             codes.copy_from_slice(&rows.codes[at * GROUP..][..GROUP]);
             let sums = &rows.sum16[2 * at..][..2];
-            steps.copy_from_slice(&[rows.pair32[2 * at], rows.pair32[2 * at + 1], sums[0], sums[1]]);
+            steps.copy_from_slice(&[
+                rows.pair32[2 * at],
+                rows.pair32[2 * at + 1],
+                sums[0],
+                sums[1],
+            ]);
         }
     }
 }

@@ -50,16 +50,18 @@ pub(super) trait Squares {
 }
 
 /// Dword `k` of 16 bytes of each row, for `k` in 0..4.
-#[inline(always)]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
 unsafe fn turned16(rows: &Spans, at: usize) -> [__m256i; 4] {
     // SAFETY: the module's contract.
     unsafe {
-        let pair = |r: usize| {
+        let mut pairs = [_mm256_setzero_si256(); 4];
+        for (r, pair) in pairs.iter_mut().enumerate() {
             let low = _mm_loadu_si128(rows[r].add(at).cast());
             let high = _mm_loadu_si128(rows[r + 4].add(at).cast());
-            _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
-        };
-        let [a, b, c, d] = [pair(0), pair(1), pair(2), pair(3)];
+            *pair = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high);
+        }
+        let [a, b, c, d] = pairs;
         let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
         let (ab2, cd2) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
         [
@@ -72,7 +74,8 @@ unsafe fn turned16(rows: &Spans, at: usize) -> [__m256i; 4] {
 }
 
 /// Dword `k` of 32 bytes of each row, for `k` in 0..8.
-#[inline(always)]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
 unsafe fn turned32(rows: &Spans, at: usize) -> [__m256i; 8] {
     // SAFETY: the module's contract.
     let ([a, b, c, d], [e, f, g, h]) = unsafe { (turned16(rows, at), turned16(rows, at + 16)) };
@@ -80,7 +83,8 @@ unsafe fn turned32(rows: &Spans, at: usize) -> [__m256i; 8] {
 }
 
 /// Stores codes of 32 columns.
-#[inline(always)]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
 unsafe fn store(codes: &mut [[i8; 4 * ROWS]], vectors: [__m256i; 8]) {
     for (out, vector) in codes[..8].iter_mut().zip(vectors) {
         // SAFETY: 32 bytes are written to an array of 32.
@@ -88,27 +92,32 @@ unsafe fn store(codes: &mut [[i8; 4 * ROWS]], vectors: [__m256i; 8]) {
     }
 }
 
-#[inline(always)]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
 unsafe fn store_floats(out: &mut [f32; ROWS], values: __m256) {
     // SAFETY: 8 floats are written to an array of 8.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) };
 }
 
 /// The half at byte `at` of each row.
-#[inline(always)]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
 unsafe fn halves(rows: &Spans, at: usize) -> __m256 {
     // SAFETY: the module's contract.
     unsafe {
-        let halves = rows.map(|row| row.add(at).cast::<u16>().read_unaligned());
+        let mut halves = [0u16; ROWS];
+        for (half, row) in halves.iter_mut().zip(rows) {
+            *half = row.add(at).cast::<u16>().read_unaligned();
+        }
         _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast()))
     }
 }
 
 /// Bits 4 to 7 of each byte, as bits 0 to 3.
-#[inline(always)]
-unsafe fn high_nibbles(v: __m256i) -> __m256i {
-    // SAFETY: the module's contract.
-    unsafe { _mm256_and_si256(_mm256_srli_epi16::<4>(v), _mm256_set1_epi8(15)) }
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn high_nibbles(v: __m256i) -> __m256i {
+    _mm256_and_si256(_mm256_srli_epi16::<4>(v), _mm256_set1_epi8(15))
 }
 
 /// Any block type by its scalar form.
@@ -117,7 +126,8 @@ pub(super) struct Plain<U>(std::marker::PhantomData<U>);
 impl<U: Unpack> Squares for Plain<U> {
     type Meaning = U;
 
-    #[inline(always)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
     unsafe fn fill(rows: &Spans, out: &mut Square) {
         let mut unpacked: [Unpacked; ROWS] = std::array::from_fn(|_| Unpacked::default());
         // SAFETY: the contract; the turned spans are arrays of 256 codes and of 16 floats.
@@ -143,22 +153,27 @@ impl<U: Unpack> Squares for Plain<U> {
 }
 
 /// The head of Q4_K and Q5_K, as [`unpack::scales_and_mins`] reads it, for eight rows at once.
-#[inline(always)]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
 unsafe fn k_scales(rows: &Spans, out: &mut Square) {
     // SAFETY: the module's contract.
     unsafe {
         let [_, u0, u1, u2] = turned16(rows, 0);
-        let low6 = |u| _mm256_and_si256(u, _mm256_set1_epi8(0x3f));
-        let low4 = |u| _mm256_and_si256(u, _mm256_set1_epi8(0x0f));
-        let top2 = |u| _mm256_and_si256(_mm256_srli_epi16::<2>(u), _mm256_set1_epi8(0x30));
-        let scales = [low6(u0), _mm256_or_si256(low4(u2), top2(u0))];
-        let mins = [low6(u1), _mm256_or_si256(high_nibbles(u2), top2(u1))];
+        let (six, four) = (_mm256_set1_epi8(0x3f), _mm256_set1_epi8(0x0f));
+        let two = _mm256_set1_epi8(0x30);
+        let top = _mm256_and_si256(_mm256_srli_epi16::<2>(u0), two);
+        let scales = [
+            _mm256_and_si256(u0, six),
+            _mm256_or_si256(_mm256_and_si256(u2, four), top),
+        ];
+        let top = _mm256_and_si256(_mm256_srli_epi16::<2>(u1), two);
+        let mins = [
+            _mm256_and_si256(u1, six),
+            _mm256_or_si256(high_nibbles(u2), top),
+        ];
         let d = halves(rows, 0);
         let dmin = _mm256_sub_ps(_mm256_setzero_ps(), halves(rows, 2));
-        for (packed, factor, to) in [
-            (scales, d, &mut out.scales),
-            (mins, dmin, &mut out.offsets),
-        ] {
+        for (packed, factor, to) in [(scales, d, &mut out.scales), (mins, dmin, &mut out.offsets)] {
             for (half, packed) in packed.into_iter().enumerate() {
                 let bytes = [
                     packed,
@@ -181,16 +196,21 @@ pub(super) struct Q4K;
 impl Squares for Q4K {
     type Meaning = unpack::Q4K;
 
-    #[inline(always)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
     unsafe fn fill(rows: &Spans, out: &mut Square) {
         // SAFETY: the contract.
         unsafe {
             k_scales(rows, out);
             for (j, out) in out.codes.chunks_exact_mut(16).enumerate() {
-                let both = turned32(rows, 16 + 32 * j);
-                let low = both.map(|v| _mm256_and_si256(v, _mm256_set1_epi8(15)));
+                let (mut low, mut high) =
+                    (turned32(rows, 16 + 32 * j), [_mm256_setzero_si256(); 8]);
+                for (low, high) in low.iter_mut().zip(&mut high) {
+                    *high = high_nibbles(*low);
+                    *low = _mm256_and_si256(*low, _mm256_set1_epi8(15));
+                }
                 store(out, low);
-                store(&mut out[8..], both.map(|v| high_nibbles(v)));
+                store(&mut out[8..], high);
             }
         }
     }
@@ -201,7 +221,8 @@ pub(super) struct Q5K;
 impl Squares for Q5K {
     type Meaning = unpack::Q5K;
 
-    #[inline(always)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
     unsafe fn fill(rows: &Spans, out: &mut Square) {
         // SAFETY: the contract.
         unsafe {
@@ -213,7 +234,8 @@ impl Squares for Q5K {
                 for k in 0..8 {
                     // Bits 2 j and 2 j + 1 of each byte, moved to bit 4.
                     let bits = _mm256_srl_epi16(fifth[k], _mm_cvtsi32_si128(2 * j as i32));
-                    let first = _mm256_and_si256(_mm256_slli_epi16::<4>(bits), _mm256_set1_epi8(16));
+                    let first =
+                        _mm256_and_si256(_mm256_slli_epi16::<4>(bits), _mm256_set1_epi8(16));
                     let second =
                         _mm256_and_si256(_mm256_slli_epi16::<3>(bits), _mm256_set1_epi8(16));
                     low[k] = _mm256_and_si256(both[k], _mm256_set1_epi8(15));
@@ -232,7 +254,8 @@ pub(super) struct Q6K;
 impl Squares for Q6K {
     type Meaning = unpack::Q6K;
 
-    #[inline(always)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
     unsafe fn fill(rows: &Spans, out: &mut Square) {
         // SAFETY: the contract.
         unsafe {
@@ -246,10 +269,13 @@ impl Squares for Q6K {
                         let bits = if half == 0 {
                             [_mm256_slli_epi16::<4>(top[k]), top[k]]
                         } else {
-                            [_mm256_slli_epi16::<2>(top[k]), _mm256_srli_epi16::<2>(top[k])]
+                            [
+                                _mm256_slli_epi16::<2>(top[k]),
+                                _mm256_srli_epi16::<2>(top[k]),
+                            ]
                         };
-                        let [first, second] =
-                            bits.map(|bits| _mm256_and_si256(bits, _mm256_set1_epi8(0x30)));
+                        let first = _mm256_and_si256(bits[0], _mm256_set1_epi8(0x30));
+                        let second = _mm256_and_si256(bits[1], _mm256_set1_epi8(0x30));
                         low[k] = _mm256_and_si256(both[k], _mm256_set1_epi8(15));
                         low[k] = _mm256_or_si256(low[k], first);
                         high[k] = _mm256_or_si256(high_nibbles(both[k]), second);

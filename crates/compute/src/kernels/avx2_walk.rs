@@ -2,7 +2,8 @@
 //!
 //! The weights of 32 columns of eight rows are eight vectors; they stay in registers while all tokens are
 //! multiplied with them. `vpmaddubsw` adds pairs of products in 16 bits. Of small codes several such sums fit
-//! into 16 bits, so that most additions are of 16 bits too.
+//! into 16 bits, so that most additions are of 16 bits too. The sign of a code that has one is moved to the
+//! activation, whose magnitude is at most 127 like its own, or 128.
 //!
 //! Soundness: the rules of [`avx2`](super::avx2).
 
@@ -52,6 +53,14 @@ unsafe fn strips<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
             totals[..part.tokens].fill([0.0; ROWS]);
             for index in 0..whole {
                 let spans = starts.map(|row| row.add(index * bytes));
+                // The same span of the next eight rows: what is between is more than the cache next to
+                // the registers holds.
+                for span in spans {
+                    for line in (0..bytes).step_by(64) {
+                        let next = span.wrapping_add(ROWS * part.row_bytes + line);
+                        _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                    }
+                }
                 S::fill(&spans, &mut square);
                 multiply::<S::Meaning>(&square, index, part, &mut totals);
             }
@@ -76,33 +85,35 @@ unsafe fn strips<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
 /// The features of rule 1, and the lengths that [`walk`] checks, for this span.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-unsafe fn multiply<U: Unpack>(
-    square: &Square,
-    index: usize,
-    part: &Part<'_>,
-    totals: &mut Totals,
-) {
+unsafe fn multiply<U: Unpack>(square: &Square, index: usize, part: &Part<'_>, totals: &mut Totals) {
     let turned = &part.inputs.turned;
     for (g, codes) in square.codes.chunks_exact(GROUP / 4).enumerate() {
         let at = (index * SPAN / GROUP + g) * turned.tokens + part.first_token;
         // SAFETY: `at` is the first token's place in a group that `inputs` has, the others follow it.
         unsafe {
-            let codes: [__m256i; 8] =
-                std::array::from_fn(|k| _mm256_loadu_si256(codes[k].as_ptr().cast()));
-            let load = |array: &[[f32; ROWS]], half: usize| {
-                _mm256_loadu_ps(array[2 * g + half].as_ptr())
-            };
-            let scales = [load(&square.scales, 0), load(&square.scales, 1)];
-            let offsets = [load(&square.offsets, 0), load(&square.offsets, 1)];
+            let mut weights = [_mm256_setzero_si256(); 8];
+            for (weights, codes) in weights.iter_mut().zip(codes) {
+                *weights = _mm256_loadu_si256(codes.as_ptr().cast());
+            }
+            let scales = &square.scales[2 * g..2 * g + 2];
+            let scales = [
+                _mm256_loadu_ps(scales[0].as_ptr()),
+                _mm256_loadu_ps(scales[1].as_ptr()),
+            ];
+            let offsets = &square.offsets[2 * g..2 * g + 2];
+            let offsets = [
+                _mm256_loadu_ps(offsets[0].as_ptr()),
+                _mm256_loadu_ps(offsets[1].as_ptr()),
+            ];
             let mut x = turned.codes.as_ptr().add(at * GROUP);
             let mut steps = turned.steps.as_ptr().add(at * 4);
             for total in &mut totals[..part.tokens] {
                 let sum = if U::GROUP == GROUP {
-                    _mm256_mul_ps(dot::<U, 8>(codes, x), scales[0])
+                    _mm256_mul_ps(dot::<U, 8>(&weights, x), scales[0])
                 } else {
-                    let [a, b, c, d, e, f, g, h] = codes;
-                    let sum = _mm256_mul_ps(dot::<U, 4>([a, b, c, d], x), scales[0]);
-                    _mm256_fmadd_ps(dot::<U, 4>([e, f, g, h], x.add(16)), scales[1], sum)
+                    let (first, last) = halves(&weights);
+                    let sum = _mm256_mul_ps(dot::<U, 4>(first, x), scales[0]);
+                    _mm256_fmadd_ps(dot::<U, 4>(last, x.add(16)), scales[1], sum)
                 };
                 let mut new = _mm256_loadu_ps(total.as_ptr());
                 new = _mm256_fmadd_ps(sum, _mm256_broadcast_ss(&*steps), new);
@@ -120,13 +131,23 @@ unsafe fn multiply<U: Unpack>(
     }
 }
 
+/// The vectors of the first and the last 16 columns.
+#[inline(always)]
+fn halves(codes: &[__m256i; 8]) -> (&[__m256i; 4], &[__m256i; 4]) {
+    let (first, last) = codes.split_at(4);
+    (
+        first.first_chunk().expect("four of eight"),
+        last.first_chunk().expect("four of eight"),
+    )
+}
+
 /// The products of `4 N` columns of eight rows with one token's codes at `x`, summed.
 ///
 /// # Safety
 /// The features of rule 1; `4 N` codes at `x`.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-unsafe fn dot<U: Unpack, const N: usize>(codes: [__m256i; N], x: *const i8) -> __m256 {
+unsafe fn dot<U: Unpack, const N: usize>(codes: &[__m256i; N], x: *const i8) -> __m256 {
     // Sums of pairs of products that fit into 16 bits together.
     let fit = const { i16::MAX as usize / (2 * 127 * U::LARGEST as usize) };
     let mut sum = _mm256_setzero_si256();

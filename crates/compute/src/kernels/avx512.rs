@@ -180,7 +180,7 @@ pub(super) fn integer(block: BlockType) -> Option<Integer> {
 
 fn kernels<W: Wide>() -> Integer {
     Integer {
-        dot: dot::<W>,
+        dot: Some(dot::<W>),
         many: Many::Panel(Packed {
             group: W::Meaning::GROUP,
             pack: pack::<W>,

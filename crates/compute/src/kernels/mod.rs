@@ -100,10 +100,18 @@ impl Panel {
 /// The integer kernels of one block type on one instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Integer {
-    /// `out[t * rows + r] = x[first_token + t] · w[r]`.
-    pub(crate) dot: fn(&Part<'_>, out: &mut [f32]),
+    /// `out[t * rows + r] = x[first_token + t] · w[r]` for a few tokens, where steps of few have a way of
+    /// their own.
+    pub(crate) dot: Option<fn(&Part<'_>, out: &mut [f32])>,
     /// The same for more tokens.
     pub(crate) many: Many,
+}
+
+impl Integer {
+    /// The kernel for steps of `tokens` where it is `dot`.
+    pub(crate) fn few(&self, tokens: usize) -> Option<fn(&Part<'_>, out: &mut [f32])> {
+        self.dot.filter(|_| tokens <= FEW)
+    }
 }
 
 /// How many tokens are multiplied.

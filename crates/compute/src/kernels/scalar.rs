@@ -20,7 +20,7 @@ pub(super) fn integer(block: BlockType) -> Option<Integer> {
 
 fn kernels<U: Unpack>() -> Integer {
     Integer {
-        dot: dot::<U>,
+        dot: Some(dot::<U>),
         many: Many::Panel(Packed {
             group: U::GROUP,
             pack: pack::<U>,
