@@ -152,13 +152,13 @@ unsafe fn dot<U: Unpack, const N: usize>(codes: &[__m256i; N], x: *const i8) -> 
     let fit = const { i16::MAX as usize / (2 * 127 * U::LARGEST as usize) };
     let mut sum = _mm256_setzero_si256();
     let mut part = _mm256_setzero_si256();
-    for k in 0..N {
+    for (k, &codes) in codes.iter().enumerate() {
         // SAFETY: the contract.
         let quad = unsafe { _mm256_set1_epi32(x.add(4 * k).cast::<i32>().read_unaligned()) };
         let pairs = if U::SIGNED {
-            _mm256_maddubs_epi16(_mm256_abs_epi8(codes[k]), _mm256_sign_epi8(quad, codes[k]))
+            _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(quad, codes))
         } else {
-            _mm256_maddubs_epi16(codes[k], quad)
+            _mm256_maddubs_epi16(codes, quad)
         };
         part = if k % fit == 0 {
             pairs
