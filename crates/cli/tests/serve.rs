@@ -282,3 +282,38 @@ fn other_machines_need_a_key_and_sixteen_chats_go_at_once() {
     let loaded: Value = serde_json::from_str(&loaded).unwrap();
     assert_eq!(loaded["models"][0]["name"], "bard:latest");
 }
+
+/// The number behind a word in a file of `/proc`.
+#[cfg(target_os = "linux")]
+fn number_in(path: &str, word: &str) -> usize {
+    let text = std::fs::read_to_string(path).unwrap();
+    let rest = text.lines().find_map(|line| line.strip_prefix(word));
+    rest.unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_thousand_resting_connections_fit_in_200_megabytes() {
+    let server = Server::start(&[]);
+    let files = number_in("/proc/self/limits", "Max open files");
+    let count = files.saturating_sub(200).min(10_000);
+    let rest = |_| {
+        let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+        let line = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        std::io::Write::write_all(&mut stream, line).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        stream
+    };
+    let connections: Vec<_> = (0..count).map(rest).collect();
+    let taken = 1024 * number_in(&format!("/proc/{}/status", server.id()), "VmRSS:");
+    println!("{taken} bytes for {} connections", connections.len());
+    assert!(taken < 200_000_000 * count / 10_000 + 20_000_000, "{taken}");
+    assert!(count < 10_000 || taken < 200_000_000, "{taken}");
+}

@@ -13,7 +13,15 @@ use super::{
     request::{Format, Input},
 };
 
-/// What is required of an answer, none where it is free; and what of the form is not kept, in words.
+/// What is required of an answer.
+pub(super) struct Guided {
+    /// None where it is free.
+    pub(super) guide: Option<Box<dyn Guide>>,
+    /// What of the form is not kept, in words.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Finds out what is required of an answer.
 ///
 /// # Errors
 /// When a schema or grammar cannot be used, with the reason.
@@ -21,7 +29,7 @@ pub(super) fn guide(
     model: &Loaded,
     request: &Request,
     prepared: &Prepared,
-) -> Result<(Option<Box<dyn Guide>>, Vec<String>), Failure> {
+) -> Result<Guided, Failure> {
     let form = form(model, request, prepared.reading.as_ref())?;
     let warnings = form
         .as_ref()
@@ -31,10 +39,14 @@ pub(super) fn guide(
         .as_ref()
         .is_some_and(|thoughts| thoughts.budget.is_some());
     if form.is_none() && !budget {
-        return Ok((None, warnings));
+        let guide = None;
+        return Ok(Guided { guide, warnings });
     }
     let course = Course::new(model.shared_tokenizer(), form, thoughts);
-    Ok((Some(Box::new(course)), warnings))
+    Ok(Guided {
+        guide: Some(Box::new(course)),
+        warnings,
+    })
 }
 
 /// A form that holds from a place on.

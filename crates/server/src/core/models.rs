@@ -70,6 +70,8 @@ impl Default for Config {
 
 /// Most texts that generate at a time where nothing is asked: more gain nothing on a processor.
 const PARALLEL: usize = 64;
+/// Bytes of keys and values of texts that ended, which are kept for those that begin alike.
+const HISTORY: usize = 1 << 30;
 
 /// A loaded model.
 pub struct Loaded {
@@ -482,7 +484,8 @@ impl Models {
         })
     }
 
-    /// Half of the memory that is free is for keys and values, and never less than one context needs.
+    /// Half of the memory that is free may hold keys and values, and one context in any case. More than full places and
+    /// [`HISTORY`] is not taken: what was computed once would fill any memory.
     fn scheduler(&self, engine: &Engine, located: &Located) -> scheduler::Config {
         let one = engine.model().state_bytes(engine.context());
         let free = self
@@ -490,16 +493,15 @@ impl Models {
             .memory
             .or_else(available_memory)
             .unwrap_or(usize::MAX);
-        let cache_bytes = (free / 2).max(one);
+        let most = (free / 2).max(one);
         let page = engine.model().state_bytes(256).max(1);
+        // A text of 256 tokens each has to fit, so that places are not taken away all the time.
+        let parallel = (most / page).clamp(1, PARALLEL);
+        let parallel = self.config.parallel.unwrap_or(parallel);
         scheduler::Config {
-            // A text of 256 tokens each has to fit, so that places are not taken away all the time.
-            parallel: self
-                .config
-                .parallel
-                .unwrap_or((cache_bytes / page).clamp(1, PARALLEL)),
+            parallel,
             queue: self.config.queue,
-            cache_bytes,
+            cache_bytes: most.min(one.saturating_mul(parallel).saturating_add(HISTORY)),
             model: Some(located.identity()),
             disk: self.config.disk.clone(),
         }

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Event, Failure, Finish, Outcome, Piece, Request, Started, Timing, Token,
+    guide::{Guided, guide},
     models::{Lease, Models, blocking},
     prepare::{self, Prepared, Reading},
     request::Class,
@@ -140,7 +141,7 @@ impl Service {
             for choice in 0..request.choices.max(1) {
                 let reading = prepared.reading.as_ref();
                 let mut one = prepare::terms(&model, &request, reading, choice)?;
-                let (guide, warnings) = super::guide::guide(&model, &request, &prepared)?;
+                let Guided { guide, warnings } = guide(&model, &request, &prepared)?;
                 one.guide = guide;
                 terms.push(one);
                 if choice == 0 {

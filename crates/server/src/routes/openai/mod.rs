@@ -31,6 +31,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/chat/completions", post(chat::completions))
         .route("/v1/completions", post(completions::completions))
         .route("/v1/models", get(models::list))
+        .route("/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one).delete(models::remove))
         .route("/v1/moderations", post(moderations))
         .route("/v1/responses", post(responses::create))
