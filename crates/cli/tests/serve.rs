@@ -195,7 +195,7 @@ fn whoever_hangs_up_stops_the_work_and_gives_its_pages_back() {
     assert_eq!(server.json("/api/generate", &few)["eval_count"], 3);
     // Before anything is said, while it waits, in the prompt, in the answer, whole and in pieces.
     let leave = &|number: usize| {
-        let stream = number % 3 != 0;
+        let stream = !number.is_multiple_of(3);
         let prompt = format!("{number} {}", "and then ".repeat(number * 7 % 40));
         let chat = json!([{"role": "user", "content": prompt}]);
         let (path, body) = match number % 4 {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{App, Asker, json},
-    manage::{hidden, owner},
+    manage::{forbidden, hidden},
     progress::Refusal,
     refuse,
 };
@@ -31,7 +31,7 @@ pub(super) async fn is_there(
     asker: Asker,
     Path(digest): Path<String>,
 ) -> Response {
-    if let Err(refusal) = owner(&asker) {
+    if let Some(refusal) = forbidden(&asker) {
         return refusal;
     }
     let digest = match ollama::digest(&digest) {
@@ -52,7 +52,7 @@ pub(super) async fn take(
     Path(digest): Path<String>,
     body: Body,
 ) -> Response {
-    if let Err(refusal) = owner(&asker) {
+    if let Some(refusal) = forbidden(&asker) {
         return refusal;
     }
     let digest = match ollama::digest(&digest) {

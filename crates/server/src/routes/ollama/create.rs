@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{App, Asker},
-    manage::{changed, failed, owner},
+    manage::{changed, failed, forbidden},
     progress::{Refusal, Teller, told},
     refuse,
 };
@@ -24,7 +24,7 @@ pub(super) async fn create(
     asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
-    if let Err(refusal) = owner(&asker) {
+    if let Some(refusal) = forbidden(&asker) {
         return refusal;
     }
     let asked = ollama::asked_create(body).and_then(|asked| {

@@ -72,7 +72,7 @@ async fn manage(
     asker: &Asker,
     work: impl FnOnce(Store) -> Result<(), Refusal> + Send + 'static,
 ) -> Response {
-    if let Err(refusal) = owner(asker) {
+    if let Some(refusal) = forbidden(asker) {
         return refusal;
     }
     let library = app.service.models().library().clone();
@@ -87,10 +87,12 @@ async fn manage(
     }
 }
 
-/// Lets those go on who may change the store.
-pub(super) fn owner(asker: &Asker) -> Result<(), Response> {
+/// The answer to those who may not change the store.
+pub(super) fn forbidden(asker: &Asker) -> Option<Response> {
     let needed = asker.caller.need(Scope::Manage);
-    needed.map_err(|refusal| error_body(Style::Ollama, &refusal))
+    needed
+        .err()
+        .map(|refusal| error_body(Style::Ollama, &refusal))
 }
 
 /// Names may mean something else from now on: what was loaded by them goes when nobody has it.

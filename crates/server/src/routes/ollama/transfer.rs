@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{App, Asker},
-    manage::{changed, hidden, owner},
+    manage::{changed, forbidden, hidden},
     progress::told,
     refuse,
 };
@@ -39,7 +39,7 @@ async fn transfer(
     body: Map<String, Value>,
     transfer: Transfer,
 ) -> Response {
-    if let Err(refusal) = owner(&asker) {
+    if let Some(refusal) = forbidden(&asker) {
         return refusal;
     }
     let asked = match ollama::asked_transfer(body) {
