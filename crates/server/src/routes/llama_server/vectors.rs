@@ -1,6 +1,7 @@
 //! Vectors of texts and scores of documents.
 
 use axum::{extract::State, response::Response};
+use hearth_engine::normalize;
 use hearth_model::Pooling;
 use serde_json::{Map, Value};
 
@@ -48,7 +49,7 @@ pub(super) async fn embedding(
             // Rows of tokens stay as they are.
             match pooled {
                 true => {
-                    asked.norm.apply(&mut vector);
+                    normalize(&mut vector, asked.norm);
                     vec![vector]
                 }
                 false => vector.chunks(width.max(1)).map(<[f32]>::to_vec).collect(),
