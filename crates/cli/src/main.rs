@@ -35,7 +35,7 @@ struct Arguments {
 enum Command {
     /// Chat with a model, or let it answer one prompt; fetches a model that is not here yet
     Run(Box<commands::run::Arguments>),
-    /// Serve chats to programs that speak Ollama's, OpenAI's or Anthropic's protocol
+    /// Serve programs that speak Ollama's, OpenAI's, Anthropic's or llama-server's protocol
     Serve(Box<commands::serve::Arguments>),
     /// Serve one model as llama-server does, with its flags, variables and routes
     LlamaServer(commands::llama_server::Arguments),
