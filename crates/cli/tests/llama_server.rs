@@ -1,6 +1,8 @@
 //! llama-server as a program: its flags, its routes, its streams and its refusals.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod server;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
@@ -93,7 +95,7 @@ impl Server {
         (
             status,
             match chunked {
-                true => joined(body),
+                true => server::joined(body),
                 false => body.to_owned(),
             },
         )
@@ -132,20 +134,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The content of a chunked body.
-fn joined(mut body: &str) -> String {
-    let mut out = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        out += &rest[..size];
-        body = &rest[size + 2..];
-    }
-    out
 }
 
 fn texts(frames: &[Value], index: u64) -> String {

@@ -163,25 +163,11 @@ fn answer(text: &str) -> Answer {
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
     let body = if chunked {
-        joined(body)
+        server::joined(body)
     } else {
         body.to_owned()
     };
     Answer { status, body }
-}
-
-/// The content of a chunked body.
-fn joined(mut body: &str) -> String {
-    let mut out = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        out += &rest[..size];
-        body = &rest[size + 2..];
-    }
-    out
 }
 
 fn wait(what: &str, mut holds: impl FnMut() -> bool) {

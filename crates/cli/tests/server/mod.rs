@@ -145,7 +145,7 @@ impl Drop for Server {
 }
 
 /// The content of a chunked body.
-fn joined(mut body: &str) -> String {
+pub(crate) fn joined(mut body: &str) -> String {
     let mut out = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap();

@@ -34,6 +34,12 @@ const FIELD_BYTES: usize = 4096;
 /// Bytes that are read of a file at a time.
 const CHUNK: usize = 64 << 10;
 
+/// Bytes that a form may have: a file and what is said of it. The reader of forms holds what the disk has not taken yet.
+pub(super) fn form_bytes() -> usize {
+    let file = usize::try_from(files::Limits::default().file_bytes).unwrap_or(usize::MAX);
+    file.saturating_add(1 << 20)
+}
+
 /// Which part of a list is asked for.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Paging {

@@ -45,9 +45,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/v1/responses/{id}/input_items", get(responses::items))
         .route(
             "/v1/files",
-            // The store of files has its own limits.
             post(files::upload)
-                .layer(DefaultBodyLimit::disable())
+                .layer(DefaultBodyLimit::max(files::form_bytes()))
                 .get(files::list),
         )
         .route("/v1/files/{id}", get(files::one).delete(files::remove))
