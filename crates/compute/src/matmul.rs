@@ -315,13 +315,13 @@ fn quantize(
 
 /// Copies the quantised input by groups of columns, for kernels that walk.
 fn turn(team: &Team, tokens: usize, codes: &mut Activations) {
-    /// Groups times tokens that a thread takes at a time; a step of fewer is done here and now.
-    const PIECE: usize = 512;
+    /// Spans times tokens that a thread takes at a time; a step of fewer is done here and now.
+    const PIECE: usize = 64;
     let piece = (PIECE / tokens).max(1);
-    let (mut groups, rows) = codes.turn(tokens);
-    team.split(&mut groups, piece, |index, groups| {
-        for (g, group) in groups.iter_mut().enumerate() {
-            group.copy(&rows, index * piece + g);
+    let (mut spans, rows) = codes.turn(tokens);
+    team.split(&mut spans, piece, |index, spans| {
+        for (s, span) in spans.iter_mut().enumerate() {
+            span.copy(&rows, index * piece + s);
         }
     });
 }
@@ -349,10 +349,14 @@ fn row_bytes(weight: &Matrix) -> usize {
 
 /// Rows of a chunk that is to read about `target` bytes.
 fn chunk_rows(path: Path, tokens: usize, target: usize, row_bytes: usize) -> usize {
+    /// Rows that a walk takes at most: each has results of [`MANY`] tokens.
+    const WALK: usize = 128;
+    let few = (target / row_bytes).next_multiple_of(8);
     let rows = match path {
+        Path::Integer(integer) if matches!(integer.many, Many::Walk(_)) => few.min(WALK),
         Path::Integer(_) if tokens > FEW => STRIP * STRIPS,
         _ if tokens > FEW => STRIP,
-        _ => (target / row_bytes).next_multiple_of(8),
+        _ => few,
     };
     rows.max(1)
 }

@@ -33,30 +33,50 @@ pub(crate) struct Turned {
     pub(crate) codes: Lines<i8>,
     /// `[columns / 32, tokens, 4]`: the step, and step times the sum of the codes, of the first 16, of the last 16.
     pub(crate) steps: Lines<f32>,
+    /// `[columns / 32, tokens, 4]`: the step in 1 / 32768 of its span's peak, twice, and the sums of the first and
+    /// of the last 16 codes.
+    pub(crate) wholes: Lines<i16>,
+    /// `[columns / 256, tokens]`: the span's largest step, and a little more, so that its share is 32767.
+    pub(crate) peaks: Lines<f32>,
 }
 
-/// A group of [`Turned`], to be written.
-pub(crate) struct GroupMut<'a> {
+/// A span of [`Turned`], to be written.
+pub(crate) struct SpanMut<'a> {
     codes: &'a mut [i8],
     steps: &'a mut [f32],
+    wholes: &'a mut [i16],
+    peaks: &'a mut [f32],
 }
 
-impl GroupMut<'_> {
-    /// Copies group `index` of all tokens.
+impl SpanMut<'_> {
+    /// Copies span `index` of all tokens.
     pub(crate) fn copy(&mut self, rows: &Rows<'_>, index: usize) {
-        let groups = rows.columns / GROUP;
-        let codes = self.codes.chunks_exact_mut(GROUP);
-        let steps = self.steps.chunks_exact_mut(4);
-        for (t, (codes, steps)) in codes.zip(steps).enumerate() {
-            let at = t * groups + index;
-            codes.copy_from_slice(&rows.codes[at * GROUP..][..GROUP]);
-            let sums = &rows.sum16[2 * at..][..2];
-            steps.copy_from_slice(&[
-                rows.pair32[2 * at],
-                rows.pair32[2 * at + 1],
-                sums[0],
-                sums[1],
-            ]);
+        const GROUPS: usize = SPAN / GROUP;
+        let (groups, tokens) = (rows.columns / GROUP, self.peaks.len());
+        for (t, peak) in self.peaks.iter_mut().enumerate() {
+            let at = t * groups + index * GROUPS;
+            let steps = (at..at + GROUPS).map(|at| rows.pair32[2 * at]);
+            let largest = steps.fold(0.0, f32::max);
+            // Below it the codes are zeros.
+            let inverse = if largest > 1e-37 {
+                32767.0 / largest
+            } else {
+                0.0
+            };
+            *peak = largest * (32768.0 / 32767.0);
+            for g in 0..GROUPS {
+                let (from, to) = (at + g, g * tokens + t);
+                let codes = &rows.codes[from * GROUP..][..GROUP];
+                self.codes[to * GROUP..][..GROUP].copy_from_slice(codes);
+                let [step, sum] = [rows.pair32[2 * from], rows.pair32[2 * from + 1]];
+                let halves = [rows.sum16[2 * from], rows.sum16[2 * from + 1]];
+                self.steps[4 * to..][..4].copy_from_slice(&[step, sum, halves[0], halves[1]]);
+                let share = (step * inverse).round_ties_even() as i16;
+                let total = |codes: &[i8]| codes.iter().map(|&code| i16::from(code)).sum();
+                let (first, last) = codes.split_at(GROUP / 2);
+                let wholes = [share, share, total(first), total(last)];
+                self.wholes[4 * to..][..4].copy_from_slice(&wholes);
+            }
         }
     }
 }
@@ -109,25 +129,38 @@ impl Activations {
     /// Bytes that [`Turned`] takes of that.
     pub(crate) fn turned_bytes(tokens: usize, columns: usize) -> usize {
         let values = tokens * columns.next_multiple_of(SPAN);
-        values + 4 * (values / GROUP) * size_of::<f32>()
+        let group = GROUP + 4 * size_of::<f32>() + 4 * size_of::<i16>();
+        values / GROUP * group + values / SPAN * size_of::<f32>()
     }
 
-    /// Makes room for `tokens` rows by groups, and hands the groups out with what to copy.
-    pub(crate) fn turn(&mut self, tokens: usize) -> (Vec<GroupMut<'_>>, Rows<'_>) {
-        let groups = self.columns / GROUP;
-        self.turned.tokens = tokens;
-        self.turned.codes.resize(groups * tokens * GROUP);
-        self.turned.steps.resize(groups * tokens * 4);
-        let codes = self.turned.codes.chunks_exact_mut(tokens * GROUP);
-        let steps = self.turned.steps.chunks_exact_mut(tokens * 4);
+    /// Makes room for `tokens` rows by groups, and hands the spans out with what to copy.
+    pub(crate) fn turn(&mut self, tokens: usize) -> (Vec<SpanMut<'_>>, Rows<'_>) {
+        let (groups, turned) = (self.columns / GROUP, &mut self.turned);
+        turned.tokens = tokens;
+        turned.codes.resize(groups * tokens * GROUP);
+        turned.steps.resize(groups * tokens * 4);
+        turned.wholes.resize(groups * tokens * 4);
+        turned.peaks.resize(self.columns / SPAN * tokens);
+        let spans = turned
+            .codes
+            .chunks_exact_mut(tokens * SPAN)
+            .zip(turned.steps.chunks_exact_mut(tokens * SPAN / GROUP * 4))
+            .zip(turned.wholes.chunks_exact_mut(tokens * SPAN / GROUP * 4))
+            .zip(turned.peaks.chunks_exact_mut(tokens))
+            .map(|(((codes, steps), wholes), peaks)| SpanMut {
+                codes,
+                steps,
+                wholes,
+                peaks,
+            })
+            .collect();
         let rows = Rows {
             columns: self.columns,
             codes: &self.codes,
             sum16: &self.sum16,
             pair32: &self.pair32,
         };
-        let group = |(codes, steps)| GroupMut { codes, steps };
-        (codes.zip(steps).map(group).collect(), rows)
+        (spans, rows)
     }
 
     /// Step and sum of group `index` of `group` columns (16 or 32), counted over all tokens.

@@ -22,7 +22,7 @@ use super::{
 pub(super) fn integer(block: BlockType) -> Option<Integer> {
     by_block!(block, kernels,
         Q4_0 => Plain<unpack::Q4_0>, Q4_1 => Plain<unpack::Q4_1>, Q5_0 => Plain<unpack::Q5_0>,
-        Q5_1 => Plain<unpack::Q5_1>, Q8_0 => Plain<unpack::Q8_0>, Iq4Nl => Plain<unpack::Iq4Nl>,
+        Q5_1 => Plain<unpack::Q5_1>, Q8_0 => squares::Q8_0, Iq4Nl => Plain<unpack::Iq4Nl>,
         Iq4Xs => Plain<unpack::Iq4Xs>, Mxfp4 => Plain<unpack::Mxfp4>, Q2K => Plain<unpack::Q2K>,
         Q3K => Plain<unpack::Q3K>, Q4K => squares::Q4K, Q5K => squares::Q5K, Q6K => squares::Q6K,
         Nvfp4 => Plain<unpack::Nvfp4>, Tq2_0 => Plain<unpack::Tq2>,

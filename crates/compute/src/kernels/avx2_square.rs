@@ -1,14 +1,17 @@
-//! Eight rows of a span on AVX2, turned so that one vector holds the same columns of all of them.
+//! Eight rows of a span on AVX2, turned so that one vector holds the same eight columns of four of them.
 //!
 //! # Safety
 //!
-//! All functions here have the contract of [`Squares::fill`]: AVX2, FMA and F16C are there, and each of the
+//! All functions here but [`Squares::multiply`] have the contract of [`Squares::fill`]: AVX2, FMA and F16C are there, and each of the
 //! eight pointers has `BYTES` readable bytes. Offsets of loads stay below that; the layouts are those of
 //! [`unpack`](super::unpack).
 
 use std::arch::x86_64::*;
 
-use super::unpack::{self, GROUPS, SPAN, Unpack, Unpacked};
+use super::{
+    avx2_products::{self as products, Inputs, Sums},
+    unpack::{self, GROUPS, SPAN, Unpack, Unpacked},
+};
 
 /// Rows of a square: one vector of 32-bit lanes.
 pub(super) const ROWS: usize = 8;
@@ -16,23 +19,33 @@ pub(super) const ROWS: usize = 8;
 /// Where a span of each row begins. Rows that are not there repeat another.
 pub(super) type Spans = [*const u8; ROWS];
 
+/// The rows of the two halves of a square. Their sums, two for each row, then come together in the order of the
+/// rows by the cheapest of shuffles.
+const HALVES: [[usize; 4]; 2] = [[0, 1, 4, 5], [2, 3, 6, 7]];
+
 /// A span of eight rows.
 #[repr(C, align(64))]
 pub(super) struct Square {
-    /// `[columns / 4][rows][4]`.
-    pub(super) codes: [[i8; 4 * ROWS]; SPAN / 4],
+    /// `[groups of 32][2 halves][4][4 rows][8 columns]`.
+    pub(super) codes: [[i8; 32]; SPAN / 4],
     /// `[groups of 16][rows]`; of types whose groups are of 32, the first of each two.
     pub(super) scales: [[f32; ROWS]; GROUPS],
     /// As `scales`; not written for types without offsets (those of signed codes).
     pub(super) offsets: [[f32; ROWS]; GROUPS],
+    /// As `scales` for types that have whole scales, instead of them: in units, each twice.
+    pub(super) wholes: [[i16; 2 * ROWS]; GROUPS],
+    /// The unit of `wholes`.
+    pub(super) unit: [f32; ROWS],
 }
 
 impl Default for Square {
     fn default() -> Self {
         Self {
-            codes: [[0; 4 * ROWS]; SPAN / 4],
+            codes: [[0; 32]; SPAN / 4],
             scales: [[0.0; ROWS]; GROUPS],
             offsets: [[0.0; ROWS]; GROUPS],
+            wholes: [[0; 2 * ROWS]; GROUPS],
+            unit: [0.0; ROWS],
         }
     }
 }
@@ -47,6 +60,24 @@ pub(super) trait Squares {
     /// # Safety
     /// AVX2, FMA and F16C are there; each pointer has `Meaning::BYTES` readable bytes.
     unsafe fn fill(rows: &Spans, out: &mut Square);
+
+    /// Adds the products of a square, which is of span `index`, and all tokens of the inputs to their sums.
+    ///
+    /// # Safety
+    /// AVX2, FMA and F16C are there; the inputs have that span, and at most [`MANY`](super::MANY) tokens.
+    unsafe fn multiply(square: &Square, index: usize, inputs: &Inputs, sums: &mut Sums);
+}
+
+/// `multiply` by a function of [`products`].
+macro_rules! multiply {
+    ($way:expr) => {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        #[inline]
+        unsafe fn multiply(square: &Square, index: usize, inputs: &Inputs, sums: &mut Sums) {
+            // SAFETY: the contract.
+            unsafe { $way(square, index, inputs, sums) }
+        }
+    };
 }
 
 /// Dword `k` of 16 bytes of each row, for `k` in 0..4.
@@ -73,28 +104,59 @@ unsafe fn turned16(rows: &Spans, at: usize) -> [__m256i; 4] {
     }
 }
 
-/// Dword `k` of 32 bytes of each row, for `k` in 0..8.
+/// Bytes `8 k` to `8 k + 7` of 32 bytes of each row, for `k` in 0..4: of the rows of one half, then of the other.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 unsafe fn turned32(rows: &Spans, at: usize) -> [__m256i; 8] {
-    // SAFETY: the module's contract.
-    let ([a, b, c, d], [e, f, g, h]) = unsafe { (turned16(rows, at), turned16(rows, at + 16)) };
-    [a, b, c, d, e, f, g, h]
+    let mut out = [_mm256_setzero_si256(); 8];
+    for (half, out) in HALVES.iter().zip(out.chunks_exact_mut(4)) {
+        let mut lines = [_mm256_setzero_si256(); 4];
+        for (line, &row) in lines.iter_mut().zip(half) {
+            // SAFETY: the module's contract.
+            *line = unsafe { _mm256_loadu_si256(rows[row].add(at).cast()) };
+        }
+        let [a, b, c, d] = lines;
+        let (ab, cd) = (_mm256_unpacklo_epi64(a, b), _mm256_unpacklo_epi64(c, d));
+        let (ab2, cd2) = (_mm256_unpackhi_epi64(a, b), _mm256_unpackhi_epi64(c, d));
+        out[0] = _mm256_permute2x128_si256::<0x20>(ab, cd);
+        out[1] = _mm256_permute2x128_si256::<0x20>(ab2, cd2);
+        out[2] = _mm256_permute2x128_si256::<0x31>(ab, cd);
+        out[3] = _mm256_permute2x128_si256::<0x31>(ab2, cd2);
+    }
+    out
 }
 
 /// Stores codes of 32 columns.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-unsafe fn store(codes: &mut [[i8; 4 * ROWS]], vectors: [__m256i; 8]) {
+fn store(codes: &mut [[i8; 32]], vectors: [__m256i; 8]) {
     for (out, vector) in codes[..8].iter_mut().zip(vectors) {
         // SAFETY: 32 bytes are written to an array of 32.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), vector) };
     }
 }
 
+/// Byte `k` of each row's four, 256 times, in 16 bits, twice.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-unsafe fn store_floats(out: &mut [f32; ROWS], values: __m256) {
+fn twice(bytes: __m256i, k: usize) -> __m256i {
+    const LANES: [i32; 4] = [0x0080_0080, 0x0480_0480, 0x0880_0880, 0x0c80_0c80];
+    let [a, b, c, d] = LANES;
+    let first = _mm256_setr_epi32(a, b, c, d, a, b, c, d);
+    let order = _mm256_add_epi8(first, _mm256_set1_epi32(0x0100_0100 * k as i32));
+    _mm256_shuffle_epi8(bytes, order)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn store_whole(out: &mut [i16; 2 * ROWS], values: __m256i) {
+    // SAFETY: 32 bytes are written to an array of 32.
+    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), values) };
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn store_floats(out: &mut [f32; ROWS], values: __m256) {
     // SAFETY: 8 floats are written to an array of 8.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) };
 }
@@ -125,6 +187,7 @@ pub(super) struct Plain<U>(std::marker::PhantomData<U>);
 
 impl<U: Unpack> Squares for Plain<U> {
     type Meaning = U;
+    multiply!(products::floats::<U>);
 
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
@@ -152,42 +215,58 @@ impl<U: Unpack> Squares for Plain<U> {
     }
 }
 
+/// Q8_0.
+pub(super) struct Q8_0;
+impl Squares for Q8_0 {
+    type Meaning = unpack::Q8_0;
+    multiply!(products::floats::<Self::Meaning>);
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    unsafe fn fill(rows: &Spans, out: &mut Square) {
+        const BLOCK: usize = 34;
+        for (g, codes) in out.codes.chunks_exact_mut(8).enumerate() {
+            // SAFETY: the contract.
+            unsafe {
+                store(codes, turned32(rows, BLOCK * g + 2));
+                store_floats(&mut out.scales[2 * g], halves(rows, BLOCK * g));
+            }
+        }
+    }
+}
+
 /// The head of Q4_K and Q5_K, as [`unpack::scales_and_mins`] reads it, for eight rows at once.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-unsafe fn k_scales(rows: &Spans, out: &mut Square) {
+unsafe fn k_scales<U: Unpack>(rows: &Spans, out: &mut Square) {
+    let shift = const { products::shift(U::LARGEST) };
     // SAFETY: the module's contract.
-    unsafe {
-        let [_, u0, u1, u2] = turned16(rows, 0);
-        let (six, four) = (_mm256_set1_epi8(0x3f), _mm256_set1_epi8(0x0f));
-        let two = _mm256_set1_epi8(0x30);
-        let top = _mm256_and_si256(_mm256_srli_epi16::<2>(u0), two);
-        let scales = [
-            _mm256_and_si256(u0, six),
-            _mm256_or_si256(_mm256_and_si256(u2, four), top),
-        ];
-        let top = _mm256_and_si256(_mm256_srli_epi16::<2>(u1), two);
-        let mins = [
-            _mm256_and_si256(u1, six),
-            _mm256_or_si256(high_nibbles(u2), top),
-        ];
-        let d = halves(rows, 0);
-        let dmin = _mm256_sub_ps(_mm256_setzero_ps(), halves(rows, 2));
-        for (packed, factor, to) in [(scales, d, &mut out.scales), (mins, dmin, &mut out.offsets)] {
-            for (half, packed) in packed.into_iter().enumerate() {
-                let bytes = [
-                    packed,
-                    _mm256_srli_epi32::<8>(packed),
-                    _mm256_srli_epi32::<16>(packed),
-                    _mm256_srli_epi32::<24>(packed),
-                ];
-                for (g, bytes) in bytes.into_iter().enumerate() {
-                    let value = _mm256_and_si256(bytes, _mm256_set1_epi32(0xff));
-                    let value = _mm256_mul_ps(_mm256_cvtepi32_ps(value), factor);
-                    store_floats(&mut to[2 * (4 * half + g)], value);
-                }
-            }
-        }
+    let ([_, u0, u1, u2], d, dmin) =
+        unsafe { (turned16(rows, 0), halves(rows, 0), halves(rows, 2)) };
+    let (six, four) = (_mm256_set1_epi8(0x3f), _mm256_set1_epi8(0x0f));
+    let two = _mm256_set1_epi8(0x30);
+    let top = _mm256_and_si256(_mm256_srli_epi16::<2>(u0), two);
+    let scales = [
+        _mm256_and_si256(u0, six),
+        _mm256_or_si256(_mm256_and_si256(u2, four), top),
+    ];
+    let top = _mm256_and_si256(_mm256_srli_epi16::<2>(u1), two);
+    let mins = [
+        _mm256_and_si256(u1, six),
+        _mm256_or_si256(high_nibbles(u2), top),
+    ];
+    store_floats(
+        &mut out.unit,
+        _mm256_mul_ps(d, _mm256_set1_ps(1.0 / (1 << shift) as f32)),
+    );
+    let dmin = _mm256_sub_ps(_mm256_setzero_ps(), dmin);
+    for g in 0..GROUPS / 2 {
+        let (half, byte) = (g / 4, g % 4);
+        let whole = _mm256_srl_epi16(twice(scales[half], byte), _mm_cvtsi32_si128(8 - shift));
+        store_whole(&mut out.wholes[2 * g], whole);
+        let min = _mm256_srl_epi32(mins[half], _mm_cvtsi32_si128(8 * byte as i32));
+        let min = _mm256_cvtepi32_ps(_mm256_and_si256(min, _mm256_set1_epi32(0xff)));
+        store_floats(&mut out.offsets[2 * g], _mm256_mul_ps(min, dmin));
     }
 }
 
@@ -195,13 +274,14 @@ unsafe fn k_scales(rows: &Spans, out: &mut Square) {
 pub(super) struct Q4K;
 impl Squares for Q4K {
     type Meaning = unpack::Q4K;
+    multiply!(products::shares::<Self::Meaning>);
 
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn fill(rows: &Spans, out: &mut Square) {
         // SAFETY: the contract.
         unsafe {
-            k_scales(rows, out);
+            k_scales::<Self::Meaning>(rows, out);
             for (j, out) in out.codes.chunks_exact_mut(16).enumerate() {
                 let (mut low, mut high) =
                     (turned32(rows, 16 + 32 * j), [_mm256_setzero_si256(); 8]);
@@ -220,13 +300,14 @@ impl Squares for Q4K {
 pub(super) struct Q5K;
 impl Squares for Q5K {
     type Meaning = unpack::Q5K;
+    multiply!(products::shares::<Self::Meaning>);
 
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     unsafe fn fill(rows: &Spans, out: &mut Square) {
         // SAFETY: the contract.
         unsafe {
-            k_scales(rows, out);
+            k_scales::<Self::Meaning>(rows, out);
             let fifth = turned32(rows, 16);
             for (j, out) in out.codes.chunks_exact_mut(16).enumerate() {
                 let both = turned32(rows, 48 + 32 * j);
@@ -253,6 +334,7 @@ impl Squares for Q5K {
 pub(super) struct Q6K;
 impl Squares for Q6K {
     type Meaning = unpack::Q6K;
+    multiply!(products::centred::<Self::Meaning, -32>);
 
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
@@ -284,21 +366,11 @@ impl Squares for Q6K {
                     store(&mut out[16 + 8 * half..], high);
                 }
             }
-            let d = halves(rows, 208);
-            for (quarter, packed) in turned16(rows, 192).into_iter().enumerate() {
-                let bytes = [
-                    _mm256_slli_epi32::<24>(packed),
-                    _mm256_slli_epi32::<16>(packed),
-                    _mm256_slli_epi32::<8>(packed),
-                    packed,
-                ];
-                for (g, bytes) in bytes.into_iter().enumerate() {
-                    let scale = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(bytes));
-                    let scale = _mm256_mul_ps(scale, d);
-                    let g = 4 * quarter + g;
-                    store_floats(&mut out.scales[g], scale);
-                    let offset = _mm256_mul_ps(scale, _mm256_set1_ps(-32.0));
-                    store_floats(&mut out.offsets[g], offset);
+            store_floats(&mut out.unit, halves(rows, 208));
+            for (quarter, scales) in turned16(rows, 192).into_iter().enumerate() {
+                for byte in 0..4 {
+                    let whole = _mm256_srai_epi16::<8>(twice(scales, byte));
+                    store_whole(&mut out.wholes[4 * quarter + byte], whole);
                 }
             }
         }

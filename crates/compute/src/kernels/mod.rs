@@ -12,6 +12,8 @@ pub(crate) mod activation;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_products;
+#[cfg(target_arch = "x86_64")]
 mod avx2_square;
 #[cfg(target_arch = "x86_64")]
 mod avx2_walk;

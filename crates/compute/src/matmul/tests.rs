@@ -331,7 +331,9 @@ fn held() -> Sizes {
         let steps = a.step16.len() + a.sum16.len() + a.pair32.len();
         (
             a.codes.len() + steps * F32,
-            a.turned.codes.len() + a.turned.steps.len() * F32,
+            a.turned.codes.len()
+                + (a.turned.steps.len() + a.turned.peaks.len()) * F32
+                + a.turned.wholes.len() * size_of::<i16>(),
             inputs.floats.len() * F32,
         )
     });
