@@ -11,7 +11,7 @@ use hearth_format::BlockType;
 use crate::{
     Isa, Matrix, Precision, Team,
     kernels::{
-        self, FEW, Integer, MANY, Many, Packed, Panel, Part, STRIP, STRIPS,
+        self, FEW, Integer, MANY, Many, Packed, Panel, Part, STRIP, STRIPS, WALK, WALK_ROWS,
         activation::Activations,
         float::{self, Float, LANES, Tile},
     },
@@ -108,6 +108,16 @@ struct Scratch {
     /// Rows as f32.
     rows: Vec<f32>,
     out: Vec<f32>,
+}
+
+impl Scratch {
+    /// Room for `len` results, whatever is in it.
+    fn out(&mut self, len: usize) -> &mut [f32] {
+        if self.out.len() < len {
+            self.out.resize(len, 0.0);
+        }
+        &mut self.out[..len]
+    }
 }
 
 /// How a matrix is multiplied.
@@ -255,6 +265,7 @@ pub(crate) fn sizes<'a>(
             },
             out: F32
                 * match path {
+                    _ if path.walks(tokens) => WALK.min(tokens) * rows.next_multiple_of(WALK_ROWS),
                     Path::Integer(_) if tokens > FEW => {
                         MANY.min(tokens) * rows.next_multiple_of(STRIP)
                     }
@@ -349,11 +360,11 @@ fn row_bytes(weight: &Matrix) -> usize {
 
 /// Rows of a chunk that is to read about `target` bytes.
 fn chunk_rows(path: Path, tokens: usize, target: usize, row_bytes: usize) -> usize {
-    /// Rows that a walk takes at most: each has results of [`MANY`] tokens.
-    const WALK: usize = 128;
+    /// Rows that a walk takes at most: each has results of [`WALK`] tokens.
+    const ROWS: usize = 128;
     let few = (target / row_bytes).next_multiple_of(8);
     let rows = match path {
-        Path::Integer(integer) if matches!(integer.many, Many::Walk(_)) => few.min(WALK),
+        Path::Integer(integer) if matches!(integer.many, Many::Walk(_)) => few.min(ROWS),
         Path::Integer(_) if tokens > FEW => STRIP * STRIPS,
         _ if tokens > FEW => STRIP,
         _ => few,
@@ -394,12 +405,16 @@ impl Step<'_> {
     fn run(&self, job: &Job<'_>, rows: Range<usize>, scratch: &mut Scratch) {
         match job.path {
             Path::Integer(integer) => match (integer.few(self.tokens), integer.many) {
-                (Some(dot), _) => self.part(dot, job, rows, 0..self.tokens, scratch),
+                (Some(dot), _) => {
+                    let out = scratch.out(rows.len() * self.tokens);
+                    dot(&self.part(job, &rows, &(0..self.tokens)), out);
+                    store(job, rows, 0, out);
+                }
                 (None, Many::Panel(packed)) => self.panel(packed, job, rows, scratch),
                 (None, Many::Walk(walk)) => {
-                    for first in (0..self.tokens).step_by(MANY) {
-                        let tokens = first..self.tokens.min(first + MANY);
-                        self.part(walk, job, rows.clone(), tokens, scratch);
+                    for first in (0..self.tokens).step_by(WALK) {
+                        let tokens = first..self.tokens.min(first + WALK);
+                        self.walk(walk, job, rows.clone(), tokens, scratch);
                     }
                 }
             },
@@ -408,29 +423,46 @@ impl Step<'_> {
         }
     }
 
-    /// Multiplies rows in the file's layout.
-    fn part(
-        &self,
-        kernel: fn(&Part<'_>, &mut [f32]),
-        job: &Job<'_>,
-        rows: Range<usize>,
-        tokens: Range<usize>,
-        scratch: &mut Scratch,
-    ) {
+    /// Rows in the file's layout, and tokens.
+    fn part<'a>(
+        &'a self,
+        job: &'a Job<'_>,
+        rows: &Range<usize>,
+        tokens: &Range<usize>,
+    ) -> Part<'a> {
         let (weights, row_bytes) = job
             .weight
             .bytes(rows.start, rows.len())
             .expect("integer kernels are for blocks");
-        scratch.out.resize(rows.len() * tokens.len(), 0.0);
-        let part = Part {
+        Part {
             weights,
             row_bytes,
             inputs: self.codes,
             first_token: tokens.start,
             tokens: tokens.len(),
-        };
-        kernel(&part, &mut scratch.out);
-        store(job, rows, tokens.start, &scratch.out);
+        }
+    }
+
+    fn walk(
+        &self,
+        walk: fn(&Part<'_>, &mut [f32]),
+        job: &Job<'_>,
+        rows: Range<usize>,
+        tokens: Range<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let out = scratch.out(rows.len().next_multiple_of(WALK_ROWS) * tokens.len());
+        walk(&self.part(job, &rows, &tokens), out);
+        for (first, strip) in rows
+            .clone()
+            .step_by(WALK_ROWS)
+            .zip(out.chunks_exact(WALK_ROWS * tokens.len()))
+        {
+            let count = WALK_ROWS.min(rows.end - first);
+            for (t, values) in tokens.clone().zip(strip.chunks_exact(WALK_ROWS)) {
+                job.out.store(t * job.stride + first, &values[..count]);
+            }
+        }
     }
 
     /// Unpacks rows into a panel, then multiplies it.

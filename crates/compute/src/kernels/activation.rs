@@ -174,11 +174,16 @@ impl Activations {
     }
 }
 
-/// Quantises `x` into `row`: `step = max|x| / 127` per group, codes rounded half to even.
+/// Quantises `x` into `row`: `step = max|x| / 127` per group, codes rounded half to even by `group`, which is as the
+/// function of that name.
 ///
 /// Generic code that each instruction set compiles for itself.
 #[inline(always)]
-pub(crate) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
+pub(crate) fn quantize(
+    x: &[f32],
+    row: &mut RowMut<'_>,
+    group: impl Fn(&[f32; GROUP], f32) -> ([i8; GROUP], [i32; 2]),
+) {
     let mut padded = [0.0f32; GROUP];
     for g in 0..row.pair32.len() / 2 {
         let values: &[f32; GROUP] = match x.get(g * GROUP..).and_then(|rest| rest.first_chunk()) {
@@ -190,9 +195,9 @@ pub(crate) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
                 &padded
             }
         };
-        let mut lanes = [0.0f32; 16];
-        for half in values.chunks_exact(16) {
-            for (lane, value) in lanes.iter_mut().zip(half) {
+        let mut lanes = [0.0f32; 8];
+        for part in values.chunks_exact(8) {
+            for (lane, value) in lanes.iter_mut().zip(part) {
                 *lane = if value.abs() > *lane {
                     value.abs()
                 } else {
@@ -204,20 +209,25 @@ pub(crate) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
         // A step so small that its inverse overflows stands for values that are zero for all purposes.
         let step = amax / 127.0;
         let inverse = if step > 1e-37 { 1.0 / step } else { 0.0 };
-        let codes = &mut row.codes[g * GROUP..(g + 1) * GROUP];
-        let mut sums = [0i32; 2];
-        for (half, sum) in sums.iter_mut().enumerate() {
-            for i in half * 16..half * 16 + 16 {
-                let code = round(values[i] * inverse);
-                codes[i] = code as i8;
-                *sum += code;
-            }
-            row.step16[2 * g + half] = step;
-            row.sum16[2 * g + half] = step * *sum as f32;
-        }
+        let (codes, sums) = group(values, inverse);
+        row.codes[g * GROUP..][..GROUP].copy_from_slice(&codes);
+        row.step16[2 * g..][..2].fill(step);
+        row.sum16[2 * g..][..2].copy_from_slice(&sums.map(|sum| step * sum as f32));
         row.pair32[2 * g] = step;
         row.pair32[2 * g + 1] = step * (sums[0] + sums[1]) as f32;
     }
+}
+
+/// A group times `inverse`, rounded half to even into -127..=127, and the sums of both halves.
+#[inline(always)]
+pub(crate) fn group(values: &[f32; GROUP], inverse: f32) -> ([i8; GROUP], [i32; 2]) {
+    let (mut codes, mut sums) = ([0; GROUP], [0; 2]);
+    for (i, (code, value)) in codes.iter_mut().zip(values).enumerate() {
+        let whole = round(value * inverse);
+        *code = whole as i8;
+        sums[i / (GROUP / 2)] += whole;
+    }
+    (codes, sums)
 }
 
 /// Nearest integer of `|x| <= 127.x`, ties to even, as the low bits of a shifted float: unlike
@@ -242,7 +252,7 @@ mod tests {
         }
         let mut acts = Activations::default();
         for mut row in acts.rows(1, 70) {
-            quantize(&x, &mut row);
+            quantize(&x, &mut row, group);
         }
         assert_eq!(acts.columns, 256);
         for g in 0..8 {
@@ -275,7 +285,7 @@ mod tests {
         .collect();
         let mut acts = Activations::default();
         for mut row in acts.rows(1, 256) {
-            quantize(&x, &mut row);
+            quantize(&x, &mut row, group);
         }
         assert!(acts.codes.iter().all(|&code| code != -128));
     }

@@ -9,11 +9,13 @@
 //!    processors with the features named in [`Isa::Avx2`](crate::Isa) only.
 //! 2. [`walk`] checks the lengths of the slices it was given before it makes a pointer.
 
+use std::arch::x86_64::*;
+
 use hearth_format::BlockType;
 
 use super::{
     Integer, Many,
-    activation::{self, RowMut},
+    activation::{self, GROUP, RowMut},
     avx2_square::{self as squares, Plain, Squares},
     avx2_walk::walk,
     by_block, unpack,
@@ -39,8 +41,38 @@ fn kernels<S: Squares>() -> Integer {
 pub(super) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     #[target_feature(enable = "avx2,fma")]
     fn featured(x: &[f32], row: &mut RowMut<'_>) {
-        activation::quantize(x, row);
+        activation::quantize(x, row, |values, inverse| group(values, inverse));
     }
     // SAFETY: rule 1.
     unsafe { featured(x, row) }
+}
+
+/// As [`activation::group`].
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn group(values: &[f32; GROUP], inverse: f32) -> ([i8; GROUP], [i32; 2]) {
+    let inverse = _mm256_set1_ps(inverse);
+    let mut whole = [_mm256_setzero_si256(); 4];
+    for (whole, values) in whole.iter_mut().zip(values.chunks_exact(8)) {
+        // SAFETY: 8 floats.
+        let values = unsafe { _mm256_loadu_ps(values.as_ptr()) };
+        *whole = _mm256_cvtps_epi32(_mm256_mul_ps(values, inverse));
+    }
+    let [a, b, c, d] = whole;
+    let words = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
+    // Packing interleaves the halves of the registers.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let codes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(words[0], words[1]), order);
+    // What is no number, or infinite, became the least.
+    let codes = _mm256_max_epi8(codes, _mm256_set1_epi8(-127));
+    let sums = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes);
+    let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    let (mut out, mut parts) = ([0; GROUP], [0; 8]);
+    // SAFETY: 32 bytes are written to arrays of 32.
+    unsafe {
+        _mm256_storeu_si256(out.as_mut_ptr().cast(), codes);
+        _mm256_storeu_si256(parts.as_mut_ptr().cast(), sums);
+    }
+    let [first, last] = [&parts[..4], &parts[4..]].map(|half: &[i32]| half.iter().sum());
+    (out, [first, last])
 }

@@ -15,7 +15,7 @@
 use std::arch::x86_64::*;
 
 use super::{
-    MANY, Part,
+    Part, WALK,
     activation::GROUP,
     avx2_square::{ROWS, Square},
     unpack::{SPAN, Unpack},
@@ -26,23 +26,8 @@ const GROUPS: usize = SPAN / GROUP;
 /// Vectors of a group's codes for one half of the rows.
 const OCTETS: usize = GROUP / 8;
 
-/// The sums of all tokens: a vector of the eight rows for each.
-pub(super) struct Sums {
-    pub(super) totals: [__m256; MANY],
-    /// Of the span under way, in its unit: whole numbers or floats.
-    span: [__m256i; MANY],
-}
-
-impl Sums {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    pub(super) fn new() -> Self {
-        Self {
-            totals: [_mm256_setzero_ps(); MANY],
-            span: [_mm256_setzero_si256(); MANY],
-        }
-    }
-}
+/// The sums of the span under way, for each token those of eight rows, in its unit: whole numbers or floats.
+pub(super) type Sums = [__m256i; WALK];
 
 /// The codes of one group: of both halves of the rows, octet by octet.
 struct Codes([[__m256i; OCTETS]; 2]);
@@ -177,6 +162,7 @@ pub(super) unsafe fn floats<U: Unpack>(
     index: usize,
     inputs: &Inputs,
     sums: &mut Sums,
+    totals: &mut [[f32; ROWS]],
 ) {
     let ones = _mm256_set1_epi16(1);
     let know = |g: usize| {
@@ -215,12 +201,15 @@ pub(super) unsafe fn floats<U: Unpack>(
         }
         _mm256_castps_si256(sum)
     };
-    let (span, totals) = (&mut sums.span[..inputs.tokens], &mut sums.totals);
+    let span = &mut sums[..inputs.tokens];
     span.fill(_mm256_setzero_si256());
     // SAFETY: the contract.
     unsafe { each(square, inputs.span(index), span, know, add) };
     for (total, span) in totals.iter_mut().zip(span) {
-        *total = _mm256_add_ps(*total, _mm256_castsi256_ps(*span));
+        store(
+            total,
+            _mm256_add_ps(load(total), _mm256_castsi256_ps(*span)),
+        );
     }
 }
 
@@ -233,6 +222,7 @@ pub(super) unsafe fn centred<U: Unpack, const CENTRE: i16>(
     index: usize,
     inputs: &Inputs,
     sums: &mut Sums,
+    totals: &mut [[f32; ROWS]],
 ) {
     let know = |g: usize| {
         let (first, last) = (
@@ -245,16 +235,20 @@ pub(super) unsafe fn centred<U: Unpack, const CENTRE: i16>(
         (halves(first), halves(last), centres)
     };
     type Known = ([__m256i; 2], [__m256i; 2], __m256i);
+    const { assert!(fit(U::LARGEST) >= 2) };
     // SAFETY: as in `floats`.
     let add = |sum, codes: &Codes, (first, last, centres): &Known, inputs: Inputs, t| unsafe {
-        let x = octets(inputs.codes.add(GROUP * t));
+        let x = inputs.codes.add(GROUP * t);
         let mut rows = [_mm256_setzero_si256(); 2];
-        for (r, rows) in rows.iter_mut().enumerate() {
-            let codes = &codes.0[r];
-            *rows = _mm256_add_epi32(
-                products::<U>(&codes[..2], &x[..2], first[r]),
-                products::<U>(&codes[2..], &x[2..], last[r]),
-            );
+        // Eight columns at a time: all registers have something in them already.
+        for (half, factors) in [first, last].into_iter().enumerate() {
+            let (k, l) = (2 * half, 2 * half + 1);
+            let (x_k, x_l) = (octet(x, k), octet(x, l));
+            for (r, rows) in rows.iter_mut().enumerate() {
+                let codes = &codes.0[r];
+                let sum = _mm256_add_epi16(pairs::<U>(codes[k], x_k), pairs::<U>(codes[l], x_l));
+                *rows = _mm256_add_epi32(*rows, _mm256_madd_epi16(sum, factors[r]));
+            }
         }
         let totals = inputs.wholes.add(4 * t + 2).cast::<i32>().read_unaligned();
         let centre = _mm256_madd_epi16(*centres, _mm256_set1_epi32(totals));
@@ -262,13 +256,16 @@ pub(super) unsafe fn centred<U: Unpack, const CENTRE: i16>(
         let step = _mm256_broadcast_ss(&*inputs.steps.add(4 * t));
         _mm256_castps_si256(_mm256_fmadd_ps(new, step, _mm256_castsi256_ps(sum)))
     };
-    let (span, totals) = (&mut sums.span[..inputs.tokens], &mut sums.totals);
+    let span = &mut sums[..inputs.tokens];
     span.fill(_mm256_setzero_si256());
     // SAFETY: the contract.
     unsafe { each(square, inputs.span(index), span, know, add) };
     let unit = load(&square.unit);
     for (total, span) in totals.iter_mut().zip(span) {
-        *total = _mm256_fmadd_ps(_mm256_castsi256_ps(*span), unit, *total);
+        store(
+            total,
+            _mm256_fmadd_ps(_mm256_castsi256_ps(*span), unit, load(total)),
+        );
     }
 }
 
@@ -294,6 +291,7 @@ pub(super) unsafe fn shares<U: Unpack>(
     index: usize,
     inputs: &Inputs,
     sums: &mut Sums,
+    totals: &mut [[f32; ROWS]],
 ) {
     const { assert!(!U::SIGNED && U::GROUP == GROUP) };
     let know = |g: usize| load_whole(&square.wholes[2 * g]);
@@ -304,40 +302,44 @@ pub(super) unsafe fn shares<U: Unpack>(
         let x = octets(inputs.codes.add(GROUP * t));
         _mm256_add_epi32(sum, dot::<U>(codes, &x, factors))
     };
-    let span = &mut sums.span[..inputs.tokens];
+    let span = &mut sums[..inputs.tokens];
     span.fill(_mm256_setzero_si256());
     // SAFETY: the contract.
     unsafe {
         let inputs = inputs.span(index);
         each(square, inputs, span, know, add);
-        add_shares(square, inputs, sums);
+        add_shares(square, inputs, span, totals);
     }
 }
 
 /// Adds the sums of a span and its offsets to the totals; `inputs` begin with that span.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-unsafe fn add_shares(square: &Square, inputs: Inputs, sums: &mut Sums) {
+unsafe fn add_shares(
+    square: &Square,
+    inputs: Inputs,
+    sums: &[__m256i],
+    totals: &mut [[f32; ROWS]],
+) {
     let unit = load(&square.unit);
     let mut offsets = [_mm256_setzero_ps(); GROUPS];
     for (g, offset) in offsets.iter_mut().enumerate() {
         *offset = load(&square.offsets[2 * g]);
     }
-    let totals = sums.totals[..inputs.tokens].iter_mut();
-    for (t, (total, &span)) in totals.zip(&sums.span).enumerate() {
+    for (t, (total, &span)) in totals.iter_mut().zip(sums).enumerate() {
         // SAFETY: as in `floats`, and a peak for each span and token.
         unsafe {
             let unit = _mm256_mul_ps(unit, _mm256_broadcast_ss(&*inputs.peaks.add(t)));
             // Two chains of additions, since each waits for itself.
             let mut chains = [
-                _mm256_fmadd_ps(_mm256_cvtepi32_ps(span), unit, *total),
+                _mm256_fmadd_ps(_mm256_cvtepi32_ps(span), unit, load(total)),
                 _mm256_setzero_ps(),
             ];
             for (g, &offset) in offsets.iter().enumerate() {
                 let step = inputs.steps.add(4 * (g * inputs.stride + t) + 1);
                 chains[g % 2] = _mm256_fmadd_ps(offset, _mm256_broadcast_ss(&*step), chains[g % 2]);
             }
-            *total = _mm256_add_ps(chains[0], chains[1]);
+            store(total, _mm256_add_ps(chains[0], chains[1]));
         }
     }
 }
@@ -347,6 +349,13 @@ unsafe fn add_shares(square: &Square, inputs: Inputs, sums: &mut Sums) {
 fn load(values: &[f32; ROWS]) -> __m256 {
     // SAFETY: 8 floats.
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn store(values: &mut [f32; ROWS], new: __m256) {
+    // SAFETY: 8 floats.
+    unsafe { _mm256_storeu_ps(values.as_mut_ptr(), new) };
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -361,11 +370,19 @@ fn load_whole(values: &[i16; 2 * ROWS]) -> __m256i {
 #[inline]
 unsafe fn octets(x: *const i8) -> [__m256i; OCTETS] {
     let mut octets = [_mm256_setzero_si256(); OCTETS];
-    for (k, octet) in octets.iter_mut().enumerate() {
-        // SAFETY: 32 codes at `x`.
-        *octet = unsafe { _mm256_set1_epi64x(x.add(8 * k).cast::<i64>().read_unaligned()) };
+    for (k, octet_k) in octets.iter_mut().enumerate() {
+        // SAFETY: the contract.
+        *octet_k = unsafe { octet(x, k) };
     }
     octets
+}
+
+/// Octet `k` of them.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+unsafe fn octet(x: *const i8, k: usize) -> __m256i {
+    // SAFETY: 32 codes at `x`.
+    unsafe { _mm256_set1_epi64x(x.add(8 * k).cast::<i64>().read_unaligned()) }
 }
 
 /// How many sums of pairs of products fit into 16 bits together.

@@ -9,12 +9,13 @@
 use std::arch::x86_64::*;
 
 use super::{
+    WALK_ROWS,
     avx2_products::{self as products, Inputs, Sums},
     unpack::{self, GROUPS, SPAN, Unpack, Unpacked},
 };
 
 /// Rows of a square: one vector of 32-bit lanes.
-pub(super) const ROWS: usize = 8;
+pub(super) const ROWS: usize = WALK_ROWS;
 
 /// Where a span of each row begins. Rows that are not there repeat another.
 pub(super) type Spans = [*const u8; ROWS];
@@ -61,11 +62,18 @@ pub(super) trait Squares {
     /// AVX2, FMA and F16C are there; each pointer has `Meaning::BYTES` readable bytes.
     unsafe fn fill(rows: &Spans, out: &mut Square);
 
-    /// Adds the products of a square, which is of span `index`, and all tokens of the inputs to their sums.
+    /// Adds the products of a square, which is of span `index`, and all tokens of the inputs to their totals, of which
+    /// there are as many. `sums` is room to work in.
     ///
     /// # Safety
-    /// AVX2, FMA and F16C are there; the inputs have that span, and at most [`MANY`](super::MANY) tokens.
-    unsafe fn multiply(square: &Square, index: usize, inputs: &Inputs, sums: &mut Sums);
+    /// AVX2, FMA and F16C are there; the inputs have that span, and at most [`WALK`](super::WALK) tokens.
+    unsafe fn multiply(
+        square: &Square,
+        index: usize,
+        inputs: &Inputs,
+        sums: &mut Sums,
+        totals: &mut [[f32; ROWS]],
+    );
 }
 
 /// `multiply` by a function of [`products`].
@@ -73,9 +81,15 @@ macro_rules! multiply {
     ($way:expr) => {
         #[target_feature(enable = "avx2,fma,f16c")]
         #[inline]
-        unsafe fn multiply(square: &Square, index: usize, inputs: &Inputs, sums: &mut Sums) {
+        unsafe fn multiply(
+            square: &Square,
+            index: usize,
+            inputs: &Inputs,
+            sums: &mut Sums,
+            totals: &mut [[f32; ROWS]],
+        ) {
             // SAFETY: the contract.
-            unsafe { $way(square, index, inputs, sums) }
+            unsafe { $way(square, index, inputs, sums, totals) }
         }
     };
 }

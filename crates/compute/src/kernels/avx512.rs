@@ -192,7 +192,7 @@ fn kernels<W: Wide>() -> Integer {
 pub(super) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     fn featured(x: &[f32], row: &mut RowMut<'_>) {
-        activation::quantize(x, row);
+        activation::quantize(x, row, activation::group);
     }
     // SAFETY: rule 1.
     unsafe { featured(x, row) }

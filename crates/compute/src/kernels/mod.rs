@@ -47,8 +47,12 @@ pub(crate) const STRIPS: usize = 2;
 /// Tokens that one call of `dot` takes at most.
 pub(crate) const FEW: usize = 4;
 
-/// Tokens that one call for many takes at most.
+/// Tokens that one call of a panel's kernel takes at most.
 pub(crate) const MANY: usize = 96;
+/// Tokens that one call of a walk takes at most.
+pub(crate) const WALK: usize = 48;
+/// Rows whose results a walk puts together.
+pub(crate) const WALK_ROWS: usize = 8;
 
 /// Rows of a quantised matrix and the tokens to multiply them with.
 pub(crate) struct Part<'a> {
@@ -57,7 +61,7 @@ pub(crate) struct Part<'a> {
     pub(crate) row_bytes: usize,
     pub(crate) inputs: &'a Activations,
     pub(crate) first_token: usize,
-    /// 1 to [`FEW`] for `dot`, to [`MANY`] for a walk.
+    /// 1 to [`FEW`] for `dot`, to [`WALK`] for a walk.
     pub(crate) tokens: usize,
 }
 
@@ -121,7 +125,8 @@ impl Integer {
 pub(crate) enum Many {
     /// Rows are unpacked into a panel once for all tokens.
     Panel(Packed),
-    /// As `dot`, with inputs that were [turned](activation::Turned).
+    /// With inputs that were [turned](activation::Turned): `[rows / 8][tokens][8 rows]`, where rows that are missing
+    /// in the last eight have any results.
     Walk(fn(&Part<'_>, out: &mut [f32])),
 }
 

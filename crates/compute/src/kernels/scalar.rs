@@ -30,7 +30,7 @@ fn kernels<U: Unpack>() -> Integer {
 }
 
 pub(super) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
-    activation::quantize(x, row);
+    activation::quantize(x, row, activation::group);
 }
 
 /// Sum of products of codes.

@@ -4,7 +4,8 @@ use hearth_format::BlockType;
 use proptest::prelude::*;
 
 use super::{
-    Integer, Many, Panel, Part, STRIP, activation::Activations, integer, quantize, unpack::SPAN,
+    Integer, Many, Panel, Part, STRIP, WALK_ROWS, activation::Activations, integer, quantize,
+    unpack::SPAN,
 };
 use crate::Isa;
 
@@ -194,7 +195,7 @@ impl Case {
         turned(inputs, self.tokens);
         let multiply = |first_token: usize| {
             let tokens = self.tokens - first_token;
-            let mut out = vec![f32::NAN; self.rows * tokens];
+            let mut out = vec![f32::NAN; self.rows.next_multiple_of(WALK_ROWS) * tokens];
             let part = Part {
                 weights: &self.weights,
                 row_bytes: self.row_bytes,
@@ -206,8 +207,14 @@ impl Case {
             out
         };
         let (all, last) = (multiply(0), multiply(self.tokens - 1));
-        self.check("walk", isa, FLOATS + SHARES, |t, r| all[t * self.rows + r]);
-        assert_eq!(all[all.len() - self.rows..], last);
+        let at = |tokens: usize, t: usize, r: usize| {
+            (r / WALK_ROWS * tokens + t) * WALK_ROWS + r % WALK_ROWS
+        };
+        let share = FLOATS + SHARES;
+        self.check("walk", isa, share, |t, r| all[at(self.tokens, t, r)]);
+        for r in 0..self.rows {
+            assert_eq!(all[at(self.tokens, self.tokens - 1, r)], last[at(1, 0, r)]);
+        }
     }
 
     fn many(&self) {
@@ -301,7 +308,7 @@ fn hostile_blocks_do_no_harm() {
                     Many::Panel(_) => None,
                 };
                 for kernel in kernels.dot.into_iter().chain(walk) {
-                    kernel(&part, &mut [0.0; 3]);
+                    kernel(&part, &mut [0.0; WALK_ROWS]);
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::{
     Failure, Request,
     models::Loaded,
     prepare::{Prepared, Reading, tokens},
-    request::{Format, Input},
+    request::{Format, Input, Signal},
 };
 
 /// What is required of an answer.
@@ -35,10 +35,8 @@ pub(super) fn guide(
         .as_ref()
         .map_or_else(Vec::new, |form| form.matcher.warnings().to_vec());
     let thoughts = thoughts(model, request, prepared);
-    let budget = thoughts
-        .as_ref()
-        .is_some_and(|thoughts| thoughts.budget.is_some());
-    if form.is_none() && !budget {
+    let ended = |thoughts: &Thoughts| thoughts.budget.is_some() || thoughts.signal.is_some();
+    if form.is_none() && !thoughts.as_ref().is_some_and(ended) {
         let guide = None;
         return Ok(Guided { guide, warnings });
     }
@@ -122,6 +120,8 @@ struct Thoughts {
     ends: Vec<String>,
     /// Tokens that they may have.
     budget: Option<usize>,
+    /// Ends them whatever they have had.
+    signal: Option<Signal>,
     /// What is written when they have had them.
     close: Vec<u32>,
 }
@@ -143,6 +143,7 @@ fn thoughts(model: &Loaded, request: &Request, prepared: &Prepared) -> Option<Th
         close: tokens(tokenizer, ends.first()?),
         ends,
         budget: chat.reasoning_budget,
+        signal: chat.end_thoughts.clone(),
     })
 }
 
@@ -227,6 +228,18 @@ impl Course {
             if *left == 0 && self.forced.is_empty() {
                 self.forced = thoughts.close.iter().copied().collect();
             }
+        }
+    }
+
+    /// Ends thoughts that somebody wants to end.
+    fn hear(&mut self) {
+        let said = |thoughts: &Thoughts| thoughts.signal.as_ref().is_some_and(Signal::is_raised);
+        if let (Place::Thinking(left), Some(thoughts)) = (&mut self.place, &self.thoughts)
+            && said(thoughts)
+            && *left != Some(0)
+        {
+            *left = Some(0);
+            self.forced = thoughts.close.iter().copied().collect();
         }
     }
 
@@ -341,6 +354,7 @@ impl Guide for Course {
     }
 
     fn restrict(&mut self, logits: &mut [f32]) -> Result<(), String> {
+        self.hear();
         if let Some(&next) = self.forced.front() {
             let keep = logits.get(next as usize).copied().unwrap_or_default();
             logits.fill(f32::NEG_INFINITY);

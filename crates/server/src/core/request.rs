@@ -1,6 +1,12 @@
 //! What is asked of a model, in the one form that every dialect translates to.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hearth_chat::Message;
 use serde_json::{Map, Value};
@@ -86,12 +92,30 @@ pub struct Chat {
     pub think: Think,
     /// Tokens that it may think; then its thoughts are closed.
     pub reasoning_budget: Option<usize>,
+    /// Closes its thoughts while the answer runs.
+    pub end_thoughts: Option<Signal>,
     /// Leave thoughts in the text, with their tags.
     pub reasoning_in_text: bool,
     /// Leave calls in the text.
     pub calls_in_text: bool,
     /// Tokens of an earlier answer that come before the rendered prompt (Ollama's `context`).
     pub before: Vec<u32>,
+}
+
+/// Something that one side says once, and all who hold it hear.
+#[derive(Clone, Debug, Default)]
+pub struct Signal(Arc<AtomicBool>);
+
+impl Signal {
+    /// Says it.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was said.
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Whether the model calls a tool.

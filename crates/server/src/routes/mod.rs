@@ -3,6 +3,7 @@
 mod answer;
 mod anthropic;
 mod embeddings;
+mod listing;
 mod llama_server;
 mod ollama;
 mod openai;

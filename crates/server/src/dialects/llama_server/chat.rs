@@ -94,7 +94,6 @@ const NATIVE: &[&str] = &[
     "reasoning_budget_end_tags",
     "reasoning_budget_start_tag",
     "reasoning_budget_tokens",
-    "reasoning_control",
     "reasoning_format",
     "response_fields",
     "return_progress",

@@ -15,6 +15,32 @@ pub fn success() -> Value {
     json!({ "success": true })
 }
 
+/// The id of the answer whose thoughts `POST /v1/chat/completions/control` is to end.
+///
+/// # Errors
+/// When something else is asked.
+pub fn ending(body: Map<String, Value>) -> Result<String, Failure> {
+    let mut fields = Fields::new(body);
+    // There is one model, or the id says which.
+    fields.take_str("model")?;
+    let id = fields.take_str("id")?;
+    let action = fields.take_str("action")?;
+    if action.as_deref() != Some("reasoning_end") {
+        let found = action.as_deref().unwrap_or("nothing");
+        return Err(fields.refuse("action", format!("must be reasoning_end, got {found}")));
+    }
+    id.ok_or_else(|| fields.refuse("id", "is missing"))
+}
+
+/// What `POST /v1/chat/completions/control` answers; nothing is done where the answer does not run, or not any more.
+pub fn controlled(runs: bool) -> (u16, Value) {
+    let body = match runs {
+        true => success(),
+        false => json!({ "success": false, "message": "no answer of this id runs with reasoning_control" }),
+    };
+    (200, body)
+}
+
 /// A model in the list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listed {

@@ -136,6 +136,11 @@ impl Frames {
         }
     }
 
+    /// The id of the answer.
+    pub fn id(&self) -> String {
+        format!("chatcmpl-{}", self.stamp.id)
+    }
+
     /// What an event adds to the stream.
     pub fn event(&mut self, event: &Event) -> Vec<Frame> {
         self.answer.add(event);
@@ -213,7 +218,7 @@ impl Frames {
         let mut head = Map::new();
         head.insert(
             "id".to_owned(),
-            json!(format!("chatcmpl-{}", self.stamp.id)),
+            json!(self.id()),
         );
         head.insert("object".to_owned(), json!(object));
         head.insert("created".to_owned(), json!(self.stamp.seconds()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::core::Failure;
-use crate::core::request::{Chat, Class, KeepAlive, Logprobs, Request, Think};
+use crate::core::request::{Chat, Class, KeepAlive, Logprobs, Request, Signal, Think};
 use crate::dialects::Fields;
 use crate::dialects::fields::wrong;
 
@@ -236,6 +236,8 @@ pub fn read_thinking(body: &mut Fields, chat: &mut Chat) -> Result<(), Failure> 
             chat.reasoning_budget = usize::try_from(budget).ok();
         }
     }
+    let controlled = body.take_bool("reasoning_control")?.unwrap_or(false);
+    chat.end_thoughts = controlled.then(Signal::default);
     if let Some(think) = think {
         chat.think = think;
     }

@@ -10,7 +10,9 @@ use super::{
         stamp,
     },
     name_model, refuse,
+    running::Entered,
     slots::Occupant,
+    told,
 };
 use crate::{
     core::{Event, Failure},
@@ -53,6 +55,8 @@ pub(super) fn read(app: &App, mut body: Map<String, Value>) -> Result<Read, Fail
 struct Chat {
     frames: openai::chat::Frames,
     occupant: Occupant,
+    /// For as long as its thoughts can be ended.
+    _running: Option<Entered>,
 }
 
 impl Telling for Chat {
@@ -92,8 +96,10 @@ pub(super) async fn completions(
         Err(failure) => return refuse(&failure),
     };
     asked.request.ids = true;
+    let frames = openai::chat::Frames::new(&asked, stamp());
     let telling = Chat {
-        frames: openai::chat::Frames::new(&asked, stamp()),
+        _running: app.enter(&asked.request, frames.id()),
+        frames,
         occupant: Occupant::new(
             app.llama.places.clone(),
             style.slot,
@@ -103,6 +109,29 @@ pub(super) async fn completions(
     };
     let stream = asked.stream.then_some(Stream::EventsEvery(style.ping));
     answer(&app, &asker, asked.request, stream, telling).await
+}
+
+/// How many tokens the prompt of a chat has.
+pub(super) async fn input_tokens(
+    State(app): State<App>,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
+    let counted = async {
+        let Read { asked, .. } = read(&app, body)?;
+        let (prepared, _) = app.service.render(asked.request).await?;
+        Ok(openai::responses::input_tokens(prepared.ids.len()))
+    };
+    told(counted.await)
+}
+
+/// OpenAI's count of a response's prompt, for which a model need not be named.
+pub(super) async fn response_tokens(
+    State(app): State<App>,
+    asker: Asker,
+    Json(mut body): Json<Map<String, Value>>,
+) -> Response {
+    name_model(&app, &mut body);
+    super::super::openai::count_response(State(app), asker, Json(body)).await
 }
 
 /// OpenAI's completions, for which a model need not be named.

@@ -10,15 +10,18 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{App, json as answer},
+    super::{App, json as answer, listing},
     describe::{Described, describe},
     model, said, told,
 };
 use crate::{
     core::Failure,
-    dialects::llama_server::{
-        self,
-        control::{self, Listed, Props},
+    dialects::{
+        frame::seconds,
+        llama_server::{
+            self,
+            control::{self, Listed, Props},
+        },
     },
     edge::Json,
 };
@@ -111,14 +114,14 @@ pub(super) async fn models(State(app): State<App>) -> Response {
             let described = known(&app, None).await?;
             return Ok(control::models(&[listed(&app, described)]));
         }
-        let entries = super::super::openai::entries(&app).await?;
-        let entries = entries.into_iter().map(|entry| Listed {
-            aliases: vec![entry.id.clone()],
-            id: entry.id,
-            created: entry.created,
+        let all = listing::listed(&app).await?;
+        let all = all.into_iter().map(|one| Listed {
+            aliases: vec![one.name.clone()],
+            id: one.name,
+            created: seconds(one.modified),
             ..Listed::default()
         });
-        Ok(control::models(&entries.collect::<Vec<_>>()))
+        Ok(control::models(&all.collect::<Vec<_>>()))
     };
     told(listed.await)
 }
@@ -131,7 +134,7 @@ fn listed(app: &App, described: Described) -> Listed {
     Listed {
         aliases: app.llama.aliases.clone(),
         tags: app.llama.tags.clone(),
-        created: crate::dialects::frame::seconds(since),
+        created: seconds(since),
         meta: Some(described.meta),
         id: described.title,
     }

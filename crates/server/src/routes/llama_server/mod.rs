@@ -4,6 +4,7 @@ mod chat;
 mod complete;
 mod control;
 mod describe;
+mod running;
 mod saved;
 mod setup;
 mod slots;
@@ -25,6 +26,8 @@ use crate::{
     dialects::llama_server,
 };
 
+pub(super) use running::Entered;
+use running::Running;
 pub use setup::Setup;
 pub(super) use slots::Slots;
 
@@ -50,6 +53,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/props", get(control::props).post(control::set_props))
         .route("/slots", get(control::slots))
         .route("/slots/{id}", post(saved::slot))
+        .route("/v1/chat/completions/control", post(running::control))
         .route(
             "/lora-adapters",
             get(control::adapters).post(control::scale_adapters),
@@ -61,9 +65,16 @@ pub(super) fn own_routes() -> Router<App> {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/chat/completions", post(chat::completions))
+        .route(
+            "/v1/chat/completions/input_tokens",
+            post(chat::input_tokens),
+        )
+        .route("/chat/completions/input_tokens", post(chat::input_tokens))
         .route("/v1/completions", post(chat::plain_completions))
         .route("/v1/responses", post(chat::responses))
         .route("/responses", post(chat::responses))
+        .route("/v1/responses/input_tokens", post(chat::response_tokens))
+        .route("/responses/input_tokens", post(chat::response_tokens))
         .route("/v1/embeddings", post(vectors::openai_embeddings))
         .route("/v1/models", get(control::models))
         .route("/models", get(control::models))

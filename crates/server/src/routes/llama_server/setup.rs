@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{Slots, describe::Described};
+use super::{Running, Slots, describe::Described};
 use crate::dialects::llama_server::{Standing, chat::ChatStanding, flags::Flags};
 
 /// Places that are shown where nobody says how many.
@@ -49,6 +49,8 @@ pub struct Setup {
     pub media_marker: String,
     /// The places of answers.
     pub(super) places: Arc<Slots>,
+    /// Answers whose thoughts can be ended.
+    pub(super) running: Running,
     /// The one model as it was found when it was loaded, for as long as it sleeps.
     pub(super) described: OnceLock<Described>,
     ready: AtomicBool,
@@ -73,6 +75,7 @@ impl Default for Setup {
             slot_directory: None,
             media_marker: media_marker(),
             places: Arc::new(Slots::new(PLACES, MOST_PLACES)),
+            running: Running::default(),
             described: OnceLock::new(),
             ready: AtomicBool::new(true),
         }

@@ -20,20 +20,17 @@ use serde_json::{Map, Value};
 use super::{
     App, Asker,
     answer::{Stream, Telling, answer},
-    json, refused, stamp,
+    json,
+    listing::listed,
+    refused, stamp,
 };
 use crate::{
-    core::{
-        Event, Failure,
-        models::{blocking, without_paths},
-        request::KeepAlive,
-    },
+    core::{Event, Failure, request::KeepAlive},
     dialects::{
         Frame,
-        ollama::{self, Action, Asked, Details, Frames, Listed, Resident, Route},
+        ollama::{self, Action, Asked, Frames, Listed, Resident, Route},
     },
     edge::Json,
-    library::{Library, Located},
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -65,38 +62,16 @@ async fn version() -> Response {
     json(200, &ollama::version(env!("CARGO_PKG_VERSION")))
 }
 
-/// What a model of the library is, in a few words: of the store by its config, of the built-in one by its weights.
-fn listed(library: &Library) -> Result<Vec<Listed>, crate::library::Error> {
-    let stored = library.stored()?;
-    let mut all: Vec<Listed> = stored
-        .iter()
-        .map(|(entry, config)| Listed::stored(entry, Details::of(config)))
-        .collect();
-    let bard = Located::bard();
-    all.push(Listed {
-        name: format!("{}:latest", bard.title),
-        modified: SystemTime::UNIX_EPOCH,
-        size: bard.size() as u64,
-        digest: bard.digest(),
-        details: Details::default().with(&bard.open()?),
-    });
-    Ok(all)
-}
-
 async fn tags(State(app): State<App>) -> Response {
-    let library = app.service.models().library().clone();
-    match blocking(move || listed(&library)).await {
-        Ok(Ok(models)) => json(200, &ollama::tags(models)),
-        Ok(Err(error)) => refuse(&Failure::Load(without_paths(&error))),
+    match listed(&app).await {
+        Ok(models) => json(200, &ollama::tags(models)),
         Err(failure) => refuse(&failure),
     }
 }
 
 async fn ps(State(app): State<App>) -> Response {
-    let library = app.service.models().library().clone();
-    let listed = match blocking(move || listed(&library)).await {
-        Ok(Ok(models)) => models,
-        Ok(Err(error)) => return refuse(&Failure::Load(without_paths(&error))),
+    let listed = match listed(&app).await {
+        Ok(models) => models,
         Err(failure) => return refuse(&failure),
     };
     let resident = app

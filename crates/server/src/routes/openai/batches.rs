@@ -20,7 +20,7 @@ use crate::{
     dialects::openai::{
         self,
         batches::{self, Answered, Meta, Pending, Work},
-        chat, completions, embeddings, responses,
+        completions, embeddings, responses,
     },
     edge::Json,
     routes::{
@@ -167,7 +167,7 @@ async fn reply(app: &App, asker: &Asker, pending: &Pending) -> Result<Value, Fai
     let stamp = stamp();
     match batches::work(pending, &stamp)? {
         Work::Chat(asked) => {
-            let telling = Chat(chat::Frames::new(&asked, stamp));
+            let telling = Chat::new(app, &asked, stamp);
             all(app, asker, vec![asked.request], telling).await
         }
         Work::Completions(asked) => {

@@ -7,31 +7,46 @@ use super::told;
 use crate::{
     core::{Event, Failure},
     dialects::{
-        Frame,
+        Frame, Stamp,
         openai::{self, chat},
     },
     edge::Json,
     routes::{
         App, Asker,
         answer::{Stream, Telling, answer},
+        llama_server::Entered,
         stamp,
     },
 };
 
 /// A chat's answer.
-pub(super) struct Chat(pub(super) chat::Frames);
+pub(super) struct Chat {
+    frames: chat::Frames,
+    /// For as long as its thoughts can be ended.
+    _running: Option<Entered>,
+}
+
+impl Chat {
+    pub(super) fn new(app: &App, asked: &chat::Asked, stamp: Stamp) -> Self {
+        let frames = chat::Frames::new(asked, stamp);
+        Self {
+            _running: app.enter(&asked.request, frames.id()),
+            frames,
+        }
+    }
+}
 
 impl Telling for Chat {
     fn frames(&mut self, _: usize, event: Event) -> Vec<Frame> {
-        self.0.event(&event)
+        self.frames.event(&event)
     }
 
     fn add(&mut self, _: usize, event: Event) {
-        self.0.event(&event);
+        self.frames.event(&event);
     }
 
     fn whole(self) -> Result<Value, Failure> {
-        self.0.whole()
+        self.frames.whole()
     }
 
     fn error(failure: &Failure) -> (u16, Value) {
@@ -39,7 +54,7 @@ impl Telling for Chat {
     }
 
     fn ignored(&self) -> &[String] {
-        self.0.ignored()
+        self.frames.ignored()
     }
 }
 
@@ -52,7 +67,20 @@ pub(super) async fn completions(
         Ok(asked) => asked,
         Err(failure) => return told(Err(failure)),
     };
-    let telling = Chat(chat::Frames::new(&asked, stamp()));
+    let telling = Chat::new(&app, &asked, stamp());
     let stream = asked.stream.then_some(Stream::Events);
     answer(&app, &asker, asked.request, stream, telling).await
+}
+
+/// How many tokens the prompt of a chat has, as llama-server tells it.
+pub(super) async fn input_tokens(
+    State(app): State<App>,
+    Json(body): Json<Map<String, Value>>,
+) -> Response {
+    let counted = async {
+        let asked = chat::request(body)?;
+        let (prepared, _) = app.service.render(asked.request).await?;
+        Ok(openai::responses::input_tokens(prepared.ids.len()))
+    };
+    told(counted.await)
 }

@@ -22,13 +22,17 @@ use crate::{core::Failure, dialects::openai};
 pub(crate) use batches::work;
 pub(super) use completions::completions;
 pub(crate) use desk::Desk;
-pub(super) use models::entries;
-pub(super) use responses::create as respond;
+pub(super) use responses::{create as respond, input_tokens as count_response};
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/chat/completions", post(chat::completions))
+        .route(
+            "/v1/chat/completions/input_tokens",
+            post(chat::input_tokens),
+        )
+        .route("/chat/completions/input_tokens", post(chat::input_tokens))
         .route("/v1/completions", post(completions::completions))
         .route("/v1/models", get(models::list))
         .route("/models", get(models::list))

@@ -5,6 +5,8 @@ use axum::{
     response::Response,
 };
 
+use hearth_store::Name;
+
 use super::told;
 use crate::{
     core::{
@@ -13,35 +15,34 @@ use crate::{
     },
     dialects::{
         frame::seconds,
+        ollama::Listed,
         openai::models::{self, Entry},
     },
-    library::BUILT_IN,
-    routes::App,
+    library::{BUILT_IN, is_built_in},
+    routes::{App, listing::listed},
 };
 
-/// The models of the library, and the built-in one.
-pub(in crate::routes) async fn entries(app: &App) -> Result<Vec<Entry>, Failure> {
-    let library = app.service.models().library().clone();
-    let stored = blocking(move || library.stored()).await?;
-    let stored = stored.map_err(|error| Failure::Load(without_paths(&error)))?;
-    let mut all: Vec<Entry> = stored
-        .into_iter()
-        .map(|(entry, _)| Entry {
-            id: entry.name.to_string(),
-            created: seconds(entry.modified),
-            owner: entry.name.namespace().to_owned(),
-            context: None,
-            capabilities: Vec::new(),
-        })
-        .collect();
-    all.push(Entry {
-        id: BUILT_IN.to_owned(),
-        created: 0,
-        owner: "library".to_owned(),
-        context: None,
-        capabilities: Vec::new(),
-    });
-    Ok(all)
+/// All models that have names.
+async fn entries(app: &App) -> Result<Vec<Entry>, Failure> {
+    let listed = listed(app).await?;
+    Ok(listed.into_iter().map(entry).collect())
+}
+
+fn entry(listed: Listed) -> Entry {
+    let name: Result<Name, _> = listed.name.parse();
+    let built_in = name.as_ref().is_ok_and(is_built_in);
+    Entry {
+        owner: name.map_or_else(|_| "library".to_owned(), |name| name.namespace().to_owned()),
+        // It is known by its short name.
+        id: if built_in {
+            BUILT_IN.to_owned()
+        } else {
+            listed.name
+        },
+        created: seconds(listed.modified),
+        context: listed.details.context_length,
+        capabilities: listed.details.capabilities,
+    }
 }
 
 pub(super) async fn list(State(app): State<App>) -> Response {

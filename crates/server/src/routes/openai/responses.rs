@@ -136,7 +136,7 @@ pub(in crate::routes) async fn create(
     answer(&app, &asker, asked.asked.request, stream, telling).await
 }
 
-pub(super) async fn input_tokens(
+pub(in crate::routes) async fn input_tokens(
     State(app): State<App>,
     asker: Asker,
     Json(body): Json<Map<String, Value>>,

@@ -1,0 +1,64 @@
+//! The models that lists show, each by the name that means it: those of the store, the built-in one, and those that
+//! other programs keep.
+
+use std::{collections::HashSet, time::SystemTime};
+
+use hearth_store::{
+    Config, Store,
+    origins::{Files, Found},
+};
+
+use super::App;
+use crate::{
+    core::{
+        Failure,
+        models::{blocking, without_paths},
+    },
+    dialects::ollama::{Details, Listed},
+    library::{self, Library, Located},
+};
+
+/// The list, without blocking the caller.
+pub(super) async fn listed(app: &App) -> Result<Vec<Listed>, Failure> {
+    let library = app.service.models().library().clone();
+    let listed = blocking(move || all(&library)).await?;
+    listed.map_err(|error| Failure::Load(without_paths(&error)))
+}
+
+/// What each is, in a few words: one with a config by that, the built-in one by its weights. A name is listed once, for
+/// the model that it means.
+fn all(library: &Library) -> library::Result<Vec<Listed>> {
+    let stored = library.stored()?;
+    let stored = stored
+        .iter()
+        .map(|(entry, config)| Listed::stored(entry, Details::of(config)));
+    let others = library.others();
+    let others = others.found.iter().filter_map(foreign);
+    let mut all: Vec<Listed> = stored.chain([built_in()?]).chain(others).collect();
+    let mut names = HashSet::new();
+    all.retain(|listed| names.insert(listed.name.clone()));
+    Ok(all)
+}
+
+fn built_in() -> library::Result<Listed> {
+    let bard = Located::bard();
+    Ok(Listed {
+        name: format!("{}:latest", bard.title),
+        modified: SystemTime::UNIX_EPOCH,
+        size: bard.size() as u64,
+        digest: bard.digest(),
+        details: Details::default().with(&bard.open()?),
+    })
+}
+
+fn foreign(found: &Found) -> Option<Listed> {
+    let details = match &found.files {
+        Files::Manifest(entry) => {
+            // A config that cannot be read is told when the model is used.
+            let config: Config = Store::new(&found.folder).config(entry).unwrap_or_default();
+            Details::of(&config)
+        }
+        Files::Gguf(_) | Files::Directory(_) => Details::found(found),
+    };
+    Listed::found(found, details)
+}
