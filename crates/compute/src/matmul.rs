@@ -412,8 +412,10 @@ impl Step<'_> {
                 }
                 (None, Many::Panel(packed)) => self.panel(packed, job, rows, scratch),
                 (None, Many::Walk(walk)) => {
-                    for first in (0..self.tokens).step_by(WALK) {
-                        let tokens = first..self.tokens.min(first + WALK);
+                    // In parts of about the same size: each part turns the weights once more.
+                    let size = self.tokens.div_ceil(self.tokens.div_ceil(WALK));
+                    for first in (0..self.tokens).step_by(size) {
+                        let tokens = first..self.tokens.min(first + size);
                         self.walk(walk, job, rows.clone(), tokens, scratch);
                     }
                 }

@@ -33,7 +33,7 @@ pub(super) fn walk<S: Squares>(part: &Part<'_>, out: &mut [f32]) {
 
 /// Steps of so many tokens go along eight rows from end to end, as memory likes it best. Of more tokens the inputs of
 /// a span stay in the cache next to the registers while it is gone down through all rows.
-const ALONG: usize = 4;
+const ALONG: usize = 32;
 
 /// # Safety
 /// The features of rule 1, and the lengths that [`walk`] checks; there are rows and tokens.
@@ -68,8 +68,7 @@ unsafe fn squares<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
         for span in square_rows {
             for line in (0..bytes).step_by(64) {
                 let next = span.wrapping_add(ROWS * part.row_bytes + line);
-                // SAFETY: only a hint, whatever the address.
-                unsafe { _mm_prefetch::<_MM_HINT_T1>(next.cast()) };
+                _mm_prefetch::<_MM_HINT_T1>(next.cast());
             }
         }
         let here = part.row_bytes - index * bytes;

@@ -50,7 +50,7 @@ pub(crate) const FEW: usize = 4;
 /// Tokens that one call of a panel's kernel takes at most.
 pub(crate) const MANY: usize = 96;
 /// Tokens that one call of a walk takes at most.
-pub(crate) const WALK: usize = 48;
+pub(crate) const WALK: usize = 128;
 /// Rows whose results a walk puts together.
 pub(crate) const WALK_ROWS: usize = 8;
 
