@@ -531,6 +531,50 @@ fn chats_take_native_fields_and_need_no_model() {
 }
 
 #[test]
+fn prompts_of_chats_are_counted() {
+    let server = Server::start(&["--temp", "0", "-n", "2"]);
+    let body = json!({"messages": [{"role": "user", "content": "Speak."}]});
+    let chat = server.json("/v1/chat/completions", body.clone());
+    for path in [
+        "/v1/chat/completions/input_tokens",
+        "/chat/completions/input_tokens",
+    ] {
+        let counted = server.json(path, body.clone());
+        assert_eq!(counted["object"], "response.input_tokens");
+        assert_eq!(counted["input_tokens"], chat["usage"]["prompt_tokens"]);
+    }
+    let counted = server.json("/v1/responses/input_tokens", json!({"input": "Speak."}));
+    assert_eq!(counted["input_tokens"], chat["usage"]["prompt_tokens"]);
+}
+
+#[test]
+fn thoughts_of_what_runs_can_be_ended() {
+    let server = Server::start(&["-n", "400"]);
+    let path = "/v1/chat/completions/control";
+    let ends = |id: &str| {
+        server.json(path, json!({"id": id, "action": "reasoning_end"}))["success"] == true
+    };
+    let body = json!({"messages": [{"role": "user", "content": "Speak."}], "stream": true, "ignore_eos": true, "reasoning_control": true});
+    let stream = server.send("POST", "/v1/chat/completions", "", &body.to_string());
+    let lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let mut events = lines.filter_map(|line| {
+        let data = line.strip_prefix("data: {")?;
+        serde_json::from_str::<Value>(&format!("{{{data}")).ok()
+    });
+    let id = events.next().unwrap()["id"].as_str().unwrap().to_owned();
+    assert!(ends(&id));
+    assert!(!ends("chatcmpl-nobody"));
+    assert!(events.count() > 1);
+    server.until(|| !ends(&id));
+    for wrong in [
+        json!({"id": id, "action": "sing"}),
+        json!({"action": "reasoning_end"}),
+    ] {
+        assert_eq!(server.post(path, &wrong).0, 400, "{wrong}");
+    }
+}
+
+#[test]
 fn keys_prefixes_and_other_pages() {
     let server = Server::start_with_key();
     let body = greedy(json!({}));

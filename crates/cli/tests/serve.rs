@@ -317,3 +317,31 @@ fn ten_thousand_resting_connections_fit_in_200_megabytes() {
     assert!(taken < 200_000_000 * count / 10_000 + 20_000_000, "{taken}");
     assert!(count < 10_000 || taken < 200_000_000, "{taken}");
 }
+
+#[test]
+fn models_of_other_programs_are_listed_and_answer() {
+    let store = tempfile::tempdir().unwrap();
+    let folder = store.path().join(".lmstudio/models/poets/globe");
+    std::fs::create_dir_all(&folder).unwrap();
+    let bard = concat!(env!("CARGO_MANIFEST_DIR"), "/../server/assets/bard.gguf");
+    std::fs::copy(bard, folder.join("globe-Q8_0.gguf")).unwrap();
+    let server = Server::on(store, &[]);
+    let tags: Value = serde_json::from_str(&server.get("/api/tags").1).unwrap();
+    let names: Vec<&str> = tags["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["name"].as_str().unwrap())
+        .collect();
+    let name = *names.iter().find(|name| name.contains("globe")).unwrap();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let models: Value = serde_json::from_str(&server.get("/v1/models").1).unwrap();
+    let ids = models["data"].as_array().unwrap().iter();
+    let ids: Vec<&str> = ids.map(|model| model["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&name) && ids.contains(&"bard"), "{ids:?}");
+    let body = format!(
+        r#"{{"model": "{name}", "prompt": "To be", "stream": false, "options": {{"num_predict": 2}}}}"#
+    );
+    let (status, _, answer) = server.ask("POST", "/api/generate", "", &body);
+    assert_eq!(status, 200, "{answer}");
+}

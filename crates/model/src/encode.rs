@@ -112,7 +112,7 @@ impl<B: Backend> Model<B> {
             _ => texts.iter().flat_map(kind).collect(),
         };
         let spans = self
-            .hidden(work, &mut runs, &kinds, Caches::Dropped, &|| true)?
+            .hidden(work, &mut runs, &kinds, None, Caches::Dropped, &|| true)?
             .expect("nothing stops it");
         if let Some(norm) = &self.weights().norm {
             self.backend().norm_in_place(norm, &mut work.x);

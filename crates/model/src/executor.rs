@@ -177,23 +177,31 @@ impl<B: Backend> Model<B> {
                 family: self.spec.family,
             });
         }
-        let Some(spans) = self.hidden(work, runs, &[], Caches::Kept, go_on)? else {
+        let rows = wanted(runs);
+        if self
+            .hidden(work, runs, &[], Some(&rows), Caches::Kept, go_on)?
+            .is_none()
+        {
             return Ok(None);
-        };
+        }
         for run in runs.iter_mut() {
             run.state.position += run.tokens.len();
         }
-        Ok(Some(self.logits(work, runs, &spans)))
+        if rows.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        Ok(Some(self.logits(work)))
     }
 
-    /// Computes the rows of all tokens after the last layer, into `work.x`; the states' positions stay. `kinds` are the
-    /// tokens' types, all 0 where it is empty. Nothing is returned where `go_on` stopped it; the states are then as
-    /// they were.
+    /// Computes the rows of all tokens after the last layer, into `work.x`, or those of `wanted` alone; the states'
+    /// positions stay. `kinds` are the tokens' types, all 0 where it is empty. Nothing is returned where `go_on` stopped
+    /// it; the states are then as they were.
     pub(crate) fn hidden(
         &self,
         work: &mut Workspace<B>,
         runs: &mut [Run<'_, B>],
         kinds: &[u32],
+        wanted: Option<&[usize]>,
         caches: Caches,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<Span>>> {
@@ -215,13 +223,24 @@ impl<B: Backend> Model<B> {
 
         self.input(work, &ids, kinds, &positions);
         let mut cache = 0;
-        for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
+        // Behind the last attention no row depends on another.
+        let mut wanted = wanted.filter(|rows| rows.len() < ids.len());
+        'layers: for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
             if !go_on() {
                 runs.iter_mut()
                     .for_each(|run| run.state.restore(&self.backend));
                 return Ok(None);
             }
             for (block, weights) in layer.blocks.iter().zip(weights) {
+                if cache == self.attends.len()
+                    && let Some(rows) = wanted.take()
+                {
+                    self.backend.select(&work.x, rows, &mut work.mixed);
+                    std::mem::swap(&mut work.x, &mut work.mixed);
+                    if rows.is_empty() {
+                        break 'layers;
+                    }
+                }
                 self.block(
                     work,
                     block,
@@ -238,6 +257,10 @@ impl<B: Backend> Model<B> {
                 runs.iter_mut()
                     .for_each(|run| run.state.restore(&self.backend));
             }
+        }
+        if let Some(rows) = wanted {
+            self.backend.select(&work.x, rows, &mut work.mixed);
+            std::mem::swap(&mut work.x, &mut work.mixed);
         }
         Ok(Some(spans))
     }
@@ -410,32 +433,18 @@ impl<B: Backend> Model<B> {
             .experts(router, &w.experts, scores, normed, result);
     }
 
-    /// The final norm and the head, for the rows asked for only.
-    fn logits(
-        &self,
-        work: &mut Workspace<B>,
-        runs: &[Run<'_, B>],
-        spans: &[Span],
-    ) -> Vec<Vec<f32>> {
-        let wanted = |(run, span): (&Run<'_, B>, &Span)| match run.logits {
-            Logits::None => span.rows.end..span.rows.end,
-            Logits::Last(n) => span.rows.end - n.min(span.rows.len())..span.rows.end,
-        };
-        let rows: Vec<usize> = runs.iter().zip(spans).flat_map(wanted).collect();
-        if rows.is_empty() {
-            return Vec::new();
-        }
+    /// The final norm and the head of the rows in `work.x`.
+    fn logits(&self, work: &mut Workspace<B>) -> Vec<Vec<f32>> {
         let (backend, output) = (&self.backend, &self.spec.output);
-        backend.select(&work.x, &rows, &mut work.mixed);
         if let Some(norm) = &self.weights.norm {
-            backend.norm_in_place(norm, &mut work.mixed);
+            backend.norm_in_place(norm, &mut work.x);
         }
         let (weight, bias) = match &self.weights.head {
             Some(head) => (&head.matrix, head.bias.as_ref()),
             None => (&self.weights.embedding, None),
         };
         backend.linear(
-            &work.mixed,
+            &work.x,
             &mut [Linear {
                 weight,
                 bias,
@@ -465,6 +474,15 @@ fn spans<B: Backend>(runs: &[Run<'_, B>]) -> Vec<Span> {
         }
     };
     runs.iter().map(span).collect()
+}
+
+/// The rows that get logits.
+fn wanted<B: Backend>(runs: &[Run<'_, B>]) -> Vec<usize> {
+    let rows = |(run, span): (&Run<'_, B>, Span)| match run.logits {
+        Logits::None => span.rows.end..span.rows.end,
+        Logits::Last(n) => span.rows.end - n.min(span.rows.len())..span.rows.end,
+    };
+    runs.iter().zip(spans(runs)).flat_map(rows).collect()
 }
 
 fn product<'a, B: Backend>(projection: &'a Projection<B>, out: &'a mut B::Buffer) -> Linear<'a, B> {

@@ -142,7 +142,17 @@ fn log_filter(log: &Log) -> &'static str {
 
 /// Says what was read and is done in another way here.
 fn unheeded(flags: &mut Flags) {
+    let usual = Flags::default();
     let notes = [
+        (
+            (&flags.cors_methods, &flags.cors_headers)
+                != (&usual.cors_methods, &usual.cors_headers),
+            "--cors-methods and --cors-headers have no effect here: pages that may ask may ask in any way",
+        ),
+        (
+            !flags.cors_credentials,
+            "--no-cors-credentials has no effect here: cookies are never used, keys are headers",
+        ),
         (
             flags.threads_batch.is_some() && flags.threads_batch != flags.threads,
             "--threads-batch has no effect here: prompts are read by the threads of --threads",

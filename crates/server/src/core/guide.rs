@@ -384,3 +384,43 @@ impl Guide for Course {
         self.step(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::Located;
+
+    #[test]
+    fn thoughts_end_when_somebody_wants_it() {
+        let checkpoint = Located::bard().open().unwrap();
+        let tokenizer = Arc::new(Tokenizer::from_checkpoint(&checkpoint).unwrap());
+        let close = tokens(&tokenizer, "</think>");
+        let (signal, count) = (Signal::default(), tokenizer.vocab_len());
+        let thoughts = Thoughts {
+            open: None,
+            begun: true,
+            ends: vec!["</think>".to_owned()],
+            budget: None,
+            signal: Some(signal.clone()),
+            close: close.clone(),
+        };
+        let mut course = Course::new(tokenizer, None, Some(thoughts));
+        let possible = |course: &mut Course| -> Vec<u32> {
+            let mut logits = vec![0.0; count];
+            course.restrict(&mut logits).unwrap();
+            let all = logits.iter().enumerate();
+            all.filter(|(_, logit)| logit.is_finite())
+                .map(|(id, _)| id as u32)
+                .collect()
+        };
+        assert_eq!(possible(&mut course).len(), count);
+        course.accept(close[0] + 1).unwrap();
+        signal.raise();
+        for id in close {
+            assert_eq!(possible(&mut course), [id]);
+            course.accept(id).unwrap();
+        }
+        assert!(matches!(course.place, Place::Free));
+        assert_eq!(possible(&mut course).len(), count);
+    }
+}

@@ -36,7 +36,9 @@ pub fn ending(body: Map<String, Value>) -> Result<String, Failure> {
 pub fn controlled(runs: bool) -> (u16, Value) {
     let body = match runs {
         true => success(),
-        false => json!({ "success": false, "message": "no answer of this id runs with reasoning_control" }),
+        false => {
+            json!({ "success": false, "message": "no answer of this id runs with reasoning_control" })
+        }
     };
     (200, body)
 }

@@ -216,10 +216,7 @@ impl Frames {
 
     fn head(&self, object: &str) -> Map<String, Value> {
         let mut head = Map::new();
-        head.insert(
-            "id".to_owned(),
-            json!(self.id()),
-        );
+        head.insert("id".to_owned(), json!(self.id()));
         head.insert("object".to_owned(), json!(object));
         head.insert("created".to_owned(), json!(self.stamp.seconds()));
         head.insert("model".to_owned(), json!(self.answer.started.model));

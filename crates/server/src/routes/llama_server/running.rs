@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 
 use super::{super::App, refuse, said};
 use crate::{
-    core::{Request, request::{Input, Signal}},
+    core::{
+        Request,
+        request::{Input, Signal},
+    },
     dialects::llama_server::control,
     edge::Json,
 };
