@@ -264,7 +264,9 @@ proptest! {
 
     #[test]
     fn panels_equal_the_meaning(
-        index in 0..TYPES.len(), rows in 1usize..=32, n in 0usize..11, tokens in 1usize..20, seed: u64,
+        index in 0..TYPES.len(), rows in 1usize..=32, n in 0usize..11,
+        // Steps of more than 32 go another way on AVX2.
+        tokens in prop_oneof![9 => 1usize..20, 1 => 32usize..48], seed: u64,
     ) {
         Case::new(index, rows, blocks_in_row(index, n), tokens, seed).many();
     }
