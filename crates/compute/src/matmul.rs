@@ -351,7 +351,7 @@ fn padded<'a>(x: &'a [f32], columns: usize, buffer: &'a mut Vec<f32>) -> &'a [f3
     buffer
 }
 
-/// Bytes of weights in a chunk of a step of few tokens.
+/// Bytes of weights in a chunk: of a step of few tokens, and of a walk.
 const CHUNK_BYTES: Range<usize> = 16 << 10..128 << 10;
 
 fn row_bytes(weight: &Matrix) -> usize {

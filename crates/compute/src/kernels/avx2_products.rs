@@ -17,7 +17,7 @@ use std::arch::x86_64::*;
 use super::{
     Part, WALK,
     activation::GROUP,
-    avx2_square::{ROWS, Square},
+    avx2_square::{ROWS, Square, store_floats},
     unpack::{SPAN, Unpack},
 };
 
@@ -174,12 +174,9 @@ pub(super) unsafe fn floats<U: Unpack>(
             ],
         )
     };
+    type Known = ([__m256; 2], [__m256; 2]);
     // SAFETY: the contract: the inputs have the group for all tokens.
-    let add = |sum,
-               codes: &Codes,
-               (scales, offsets): &([__m256; 2], [__m256; 2]),
-               inputs: Inputs,
-               t| unsafe {
+    let add = |sum, codes: &Codes, (scales, offsets): &Known, inputs: Inputs, t| unsafe {
         let mut sum = _mm256_castsi256_ps(sum);
         let steps = inputs.steps.add(4 * t);
         if U::GROUP == GROUP && !U::SIGNED {
@@ -206,7 +203,7 @@ pub(super) unsafe fn floats<U: Unpack>(
     // SAFETY: the contract.
     unsafe { each(square, inputs.span(index), span, know, add) };
     for (total, span) in totals.iter_mut().zip(span) {
-        store(
+        store_floats(
             total,
             _mm256_add_ps(load(total), _mm256_castsi256_ps(*span)),
         );
@@ -262,7 +259,7 @@ pub(super) unsafe fn centred<U: Unpack, const CENTRE: i16>(
     unsafe { each(square, inputs.span(index), span, know, add) };
     let unit = load(&square.unit);
     for (total, span) in totals.iter_mut().zip(span) {
-        store(
+        store_floats(
             total,
             _mm256_fmadd_ps(_mm256_castsi256_ps(*span), unit, load(total)),
         );
@@ -339,7 +336,7 @@ unsafe fn add_shares(
                 let step = inputs.steps.add(4 * (g * inputs.stride + t) + 1);
                 chains[g % 2] = _mm256_fmadd_ps(offset, _mm256_broadcast_ss(&*step), chains[g % 2]);
             }
-            store(total, _mm256_add_ps(chains[0], chains[1]));
+            store_floats(total, _mm256_add_ps(chains[0], chains[1]));
         }
     }
 }
@@ -349,13 +346,6 @@ unsafe fn add_shares(
 fn load(values: &[f32; ROWS]) -> __m256 {
     // SAFETY: 8 floats.
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn store(values: &mut [f32; ROWS], new: __m256) {
-    // SAFETY: 8 floats.
-    unsafe { _mm256_storeu_ps(values.as_mut_ptr(), new) };
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

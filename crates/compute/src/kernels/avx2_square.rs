@@ -170,7 +170,7 @@ fn store_whole(out: &mut [i16; 2 * ROWS], values: __m256i) {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn store_floats(out: &mut [f32; ROWS], values: __m256) {
+pub(super) fn store_floats(out: &mut [f32; ROWS], values: __m256) {
     // SAFETY: 8 floats are written to an array of 8.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) };
 }

@@ -289,6 +289,31 @@ fn quantisers_agree() {
 }
 
 #[test]
+fn hostile_values_stay_in_range() {
+    let values = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::MIN_POSITIVE,
+        -1e-45,
+        f32::MAX,
+        -f32::MAX,
+    ];
+    for count in 1..=values.len() {
+        let x: Vec<f32> = values[..count].iter().copied().cycle().take(SPAN).collect();
+        for isa in Isa::available() {
+            let mut inputs = quantized(isa, &x, 1, SPAN);
+            assert!(
+                inputs.codes.iter().all(|&code| code != -128),
+                "{isa}, {count}"
+            );
+            turned(&mut inputs, 1);
+            let shares = inputs.turned.wholes.chunks(4).map(|whole| whole[0]);
+            assert!(shares.into_iter().all(|share| share >= 0), "{isa}, {count}");
+        }
+    }
+}
+
+#[test]
 fn hostile_blocks_do_no_harm() {
     for &(block, _) in TYPES {
         for fill in [0x00, 0x7f, 0x80, 0xff] {

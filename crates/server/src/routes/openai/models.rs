@@ -4,7 +4,6 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-
 use hearth_store::Name;
 
 use super::told;
