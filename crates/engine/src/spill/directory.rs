@@ -1,7 +1,7 @@
 //! Where pages lie: `<root>/<model and settings>/<key>`, bounded in total.
 //!
 //! Any number of processes share a directory. A page gets its name when it is whole. Bytes are counted before they are
-//! written, in the file `<root>/size`, which is locked while it changes: so the bound holds for all of them together.
+//! written, in the file `<root>/size`, which is locked until they are: so the bound holds for all of them together.
 //! A count that is too high, since somebody died or removed a page, is set right by the next look at the files.
 
 use std::{
@@ -104,9 +104,9 @@ impl Directory {
             self.touch(key, used);
             return Ok(true);
         }
-        if !self.reserve(bytes)? {
+        let Some(_locked) = self.reserve(bytes)? else {
             return Ok(false);
-        }
+        };
         let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
         let draft = self
             .own
@@ -136,11 +136,12 @@ impl Directory {
     }
 
     /// Counts bytes that will be written. Past the limit the longest unused pages of all models go, an eighth of the
-    /// limit at a time.
-    fn reserve(&self, bytes: u64) -> io::Result<bool> {
+    /// limit at a time. Nobody else counts until what is returned is closed, for a look at the files would miss what is
+    /// not written yet; none where there is no room.
+    fn reserve(&self, bytes: u64) -> io::Result<Option<File>> {
         let room = self.limit - self.limit / 8;
         if bytes > room {
-            return Ok(false);
+            return Ok(None);
         }
         let path = self.root.join("size");
         let mut open = OpenOptions::new();
@@ -152,7 +153,7 @@ impl Directory {
             }
             opened => opened?,
         };
-        file.lock()?; // until it is closed
+        file.lock()?;
         let mut count = [0; 8];
         let mut total = match file.read_exact(&mut count) {
             Ok(()) => u64::from_le_bytes(count),
@@ -162,11 +163,11 @@ impl Directory {
             total = self.trim(room - bytes)?;
         }
         if total + bytes > self.limit {
-            return Ok(false);
+            return Ok(None);
         }
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&(total + bytes).to_le_bytes())?;
-        Ok(true)
+        Ok(Some(file))
     }
 
     /// Removes the longest unused pages until the rest takes `most` bytes at most. Returns what it takes.
