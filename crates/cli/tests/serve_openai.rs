@@ -144,6 +144,11 @@ fn vectors_are_the_same_in_every_dialect() {
         ),
         (
             "/v1/embeddings",
+            json!({"model": "bard", "input": [[1, 99_999]]}),
+            400,
+        ),
+        (
+            "/v1/embeddings",
             json!({"model": "nobody", "input": "a"}),
             404,
         ),

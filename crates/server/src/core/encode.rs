@@ -174,6 +174,7 @@ async fn read(model: &Lease, inputs: Vec<Piece>, truncate: bool) -> Result<Texts
     blocking(move || {
         let engine = model.engine();
         let (tokenizer, context) = (engine.tokenizer(), engine.context());
+        let vocab = engine.model().spec().vocab;
         let after = after(tokenizer);
         let mut texts = Texts::default();
         for (index, input) in inputs.into_iter().enumerate() {
@@ -183,6 +184,11 @@ async fn read(model: &Lease, inputs: Vec<Piece>, truncate: bool) -> Result<Texts
             };
             if ids.is_empty() {
                 let message = format!("input[{index}] has no tokens: leave it out");
+                return Err(Failure::invalid("input", message));
+            }
+            if let Some(id) = ids.iter().find(|id| **id as usize >= vocab) {
+                let message =
+                    format!("input[{index}] has token {id}: this model's are below {vocab}");
                 return Err(Failure::invalid("input", message));
             }
             if ids.len() > context {
