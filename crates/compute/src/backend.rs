@@ -39,7 +39,7 @@ pub struct Norm<V> {
     pub eps: f32,
     /// Values that are normalised together: the row, or a head of it.
     pub width: usize,
-    /// Multiplies the normalised values, `[width]`; none means 1.
+    /// Multiplies the normalised values, `[width]`, or `[n * width]` for `n` neighbours each; none means 1.
     pub weight: Option<V>,
     /// Added after that, `[width]`.
     pub bias: Option<V>,
@@ -60,6 +60,8 @@ pub enum Activation {
     ReluSquared,
     /// Hyperbolic tangent.
     Tanh,
+    /// `ln(1 + e^x)`.
+    Softplus,
 }
 
 /// Which two values of a head a rotation turns.
@@ -125,6 +127,48 @@ pub struct Span {
     pub first_position: usize,
 }
 
+/// A causal convolution of each channel by itself.
+#[derive(Clone, Debug)]
+pub struct Convolution<V> {
+    /// `[channels]` for each input that is seen, the oldest first and the row's own last; at least one.
+    pub taps: Vec<V>,
+    /// `[channels]`, added.
+    pub bias: Option<V>,
+}
+
+/// A state space: for each head `h`, each of its channels `i` and each of its `state` values `n`,
+/// `s = exp(steps[h] * decay[h, n]) * s + steps[h] * x[i] * input[n]`, then `y[i] = Σ s * output[n] + skip[h] * x[i]`.
+///
+/// Mamba 1 has a head per channel and decays of its own for each value (arXiv:2312.00752, equation 2 discretised as its
+/// code does); Mamba 2 has wide heads with one decay (arXiv:2405.21060).
+#[derive(Clone, Debug)]
+pub struct Scan<V> {
+    /// Heads.
+    pub heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+    /// Values of state per channel.
+    pub state: usize,
+    /// Groups of heads that share `input` and `output`; `heads` is a multiple.
+    pub groups: usize,
+    /// `[heads, state]`, or `[heads]` where all values of a head decay alike; not positive.
+    pub decay: V,
+    /// `[heads]`.
+    pub skip: V,
+}
+
+/// What a scan reads of each token.
+pub struct ScanInputs<'a, B> {
+    /// `[tokens, heads * head_dim]`.
+    pub x: &'a B,
+    /// `[tokens, heads]`, positive.
+    pub steps: &'a B,
+    /// `[tokens, groups * state]`.
+    pub input: &'a B,
+    /// `[tokens, groups * state]`.
+    pub output: &'a B,
+}
+
 /// How scores become the weights of the chosen experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scoring {
@@ -187,6 +231,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     type Cache: Send + Clone;
     /// A page of a cache: keys and values of [`Self::page_len`] positions. Cloning shares it.
     type Page: Send + Sync + Clone;
+    /// What a mixer without a cache carries from token to token, of one sequence in one layer, of a size that does not
+    /// grow. A step reads it as it was before and writes what follows; cloning shares what was read.
+    type Recurrent: Send + Sync + Clone;
 
     /// Takes a matrix, or the rows `rows` of it, or of a stack of matrices seen as one tall one.
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Self::Matrix, crate::Error>;
@@ -224,6 +271,28 @@ pub trait Backend: Send + Sync + Sized + 'static {
         value_dim: usize,
         positions: usize,
     ) -> usize;
+    /// A recurrent state of `values` zeros.
+    fn recurrent(&self, values: usize) -> Self::Recurrent;
+    /// A recurrent state of as many zeros as another has values.
+    fn zeroed(&self, like: &Self::Recurrent) -> Self::Recurrent;
+    /// Makes what the step's operations wrote the state, where they wrote.
+    fn commit(&self, recurrent: &mut Self::Recurrent);
+    /// Forgets what the step's operations wrote.
+    fn restore(&self, recurrent: &mut Self::Recurrent);
+    /// Writes a recurrent state for [`Self::read_recurrent`].
+    ///
+    /// # Errors
+    /// Those of the writer.
+    fn write_recurrent(&self, recurrent: &Self::Recurrent, to: &mut dyn Write) -> io::Result<()>;
+    /// Reads a recurrent state of as many values as `like` has.
+    ///
+    /// # Errors
+    /// Those of the reader, of which the end of the data is one.
+    fn read_recurrent(
+        &self,
+        like: &Self::Recurrent,
+        from: &mut dyn Read,
+    ) -> io::Result<Self::Recurrent>;
     /// Copies activations to the host, row after row.
     fn read(&self, x: &Self::Buffer) -> Vec<f32>;
 
@@ -248,6 +317,22 @@ pub trait Backend: Send + Sync + Sized + 'static {
         q: &Self::Buffer,
         out: &mut Self::Buffer,
     );
+    /// Convolves the rows of each span after those before it; the state is `[taps - 1][channels]`. `out` becomes as `x`.
+    fn convolve(
+        &self,
+        convolution: &Convolution<Self::Vector>,
+        spans: &mut [(Span, &mut Self::Recurrent)],
+        x: &Self::Buffer,
+        out: &mut Self::Buffer,
+    );
+    /// Runs each span's tokens through its state, `[heads][head_dim][state]`; `out` becomes as `inputs.x`.
+    fn scan(
+        &self,
+        scan: &Scan<Self::Vector>,
+        spans: &mut [(Span, &mut Self::Recurrent)],
+        inputs: ScanInputs<'_, Self::Buffer>,
+        out: &mut Self::Buffer,
+    );
     /// `gate = activation(gate) * up`, or `activation(gate)` without `up`.
     fn activate(&self, activation: Activation, gate: &mut Self::Buffer, up: Option<&Self::Buffer>);
     /// The weighted sum of each token's chosen experts; `scores` are the router's `[tokens, experts]`.
@@ -261,6 +346,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
     );
     /// `x += scale * y`.
     fn add(&self, x: &mut Self::Buffer, y: &Self::Buffer, scale: f32);
+    /// Adds `bias` to each row of `x`.
+    fn add_bias(&self, x: &mut Self::Buffer, bias: &Self::Vector);
+    /// `x *= y`.
+    fn multiply(&self, x: &mut Self::Buffer, y: &Self::Buffer);
     /// `x = cap * tanh(scale * x / cap)`, or `scale * x` without a cap.
     fn scale(&self, x: &mut Self::Buffer, scale: f32, soft_cap: Option<f32>);
     /// `out = x`.

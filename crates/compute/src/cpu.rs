@@ -9,13 +9,17 @@ use hearth_format::{Bytes, Tensor};
 
 use crate::{
     Error, Isa, Matrix, Precision, Product, Team,
-    backend::{Activation, Attend, Backend, Experts, Linear, Norm, Rope, Router, Span},
+    backend::{
+        Activation, Attend, Backend, Convolution, Experts, Linear, Norm, Rope, Router, Scan,
+        ScanInputs, Span,
+    },
     matmul,
     ops::{
         attend,
         cache::{Cache, PAGE, Shape},
         experts,
         page::CachePage,
+        recurrent::{self, Recurrent},
         rope, rows,
     },
 };
@@ -73,6 +77,7 @@ pub struct Cpu {
     tables: rope::Tables,
     attend: attend::Scratch,
     experts: experts::Scratch,
+    scans: recurrent::Scratch,
 }
 
 impl Cpu {
@@ -95,6 +100,7 @@ impl Cpu {
             tables: rope::Tables::default(),
             attend: attend::Scratch::default(),
             experts: experts::Scratch::default(),
+            scans: recurrent::Scratch::default(),
         })
     }
 
@@ -120,6 +126,7 @@ impl Backend for Cpu {
     type Vector = Vec<f32>;
     type Cache = Cache;
     type Page = CachePage;
+    type Recurrent = Recurrent;
 
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Matrix, Error> {
         Matrix::rows_of(tensor, rows)
@@ -169,6 +176,30 @@ impl Backend for Cpu {
         positions: usize,
     ) -> usize {
         Shape::new(kv_heads, key_dim, value_dim).bytes(self.precision, positions)
+    }
+
+    fn recurrent(&self, values: usize) -> Recurrent {
+        Recurrent::new(values)
+    }
+
+    fn zeroed(&self, like: &Recurrent) -> Recurrent {
+        like.zeroed()
+    }
+
+    fn commit(&self, recurrent: &mut Recurrent) {
+        recurrent.commit();
+    }
+
+    fn restore(&self, recurrent: &mut Recurrent) {
+        recurrent.restore();
+    }
+
+    fn write_recurrent(&self, recurrent: &Recurrent, to: &mut dyn Write) -> io::Result<()> {
+        recurrent.write(to)
+    }
+
+    fn read_recurrent(&self, like: &Recurrent, from: &mut dyn Read) -> io::Result<Recurrent> {
+        like.read(from)
     }
 
     fn read(&self, x: &Buffer) -> Vec<f32> {
@@ -242,6 +273,26 @@ impl Backend for Cpu {
         attend::attend(&self.team, self.isa, &self.attend, attend, spans, q, out);
     }
 
+    fn convolve(
+        &self,
+        convolution: &Convolution<Vec<f32>>,
+        spans: &mut [(Span, &mut Recurrent)],
+        x: &Buffer,
+        out: &mut Buffer,
+    ) {
+        recurrent::convolve(&self.team, self.isa, convolution, spans, x, out);
+    }
+
+    fn scan(
+        &self,
+        scan: &Scan<Vec<f32>>,
+        spans: &mut [(Span, &mut Recurrent)],
+        inputs: ScanInputs<'_, Buffer>,
+        out: &mut Buffer,
+    ) {
+        recurrent::scan(&self.team, self.isa, &self.scans, scan, spans, inputs, out);
+    }
+
     fn activate(&self, activation: Activation, gate: &mut Buffer, up: Option<&Buffer>) {
         rows::activate(
             &self.team,
@@ -272,6 +323,14 @@ impl Backend for Cpu {
 
     fn add(&self, x: &mut Buffer, y: &Buffer, scale: f32) {
         rows::add(&self.team, self.isa, x, y, scale);
+    }
+
+    fn add_bias(&self, x: &mut Buffer, bias: &Vec<f32>) {
+        rows::add_bias(&self.team, self.isa, x, bias);
+    }
+
+    fn multiply(&self, x: &mut Buffer, y: &Buffer) {
+        rows::multiply(&self.team, self.isa, x, y);
     }
 
     fn scale(&self, x: &mut Buffer, scale: f32, soft_cap: Option<f32>) {

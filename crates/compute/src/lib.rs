@@ -23,14 +23,14 @@ mod sizes;
 pub mod team;
 
 pub use backend::{
-    Activation, Attend, Backend, Experts, Linear, Mask, Norm, NormKind, Pairing, Precision, Rope,
-    Router, Scoring, Span,
+    Activation, Attend, Backend, Convolution, Experts, Linear, Mask, Norm, NormKind, Pairing,
+    Precision, Rope, Router, Scan, ScanInputs, Scoring, Span,
 };
 pub use cpu::{Buffer, Cpu};
 pub use error::Error;
 pub use isa::{Isa, IsaError};
 pub use matmul::{Product, linear};
 pub use matrix::{Matrix, MatrixError};
-pub use ops::{cache::Cache, page::CachePage};
+pub use ops::{cache::Cache, page::CachePage, recurrent::Recurrent};
 pub use sizes::{Counted, Shadow, Sizes};
 pub use team::Team;

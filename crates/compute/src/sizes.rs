@@ -16,13 +16,17 @@ use hearth_format::{Bytes, Tensor};
 
 use crate::{
     Error, Isa, Matrix, Precision,
-    backend::{Activation, Attend, Backend, Experts, Linear, Norm, Rope, Router, Span},
+    backend::{
+        Activation, Attend, Backend, Convolution, Experts, Linear, Norm, Rope, Router, Scan,
+        ScanInputs, Span,
+    },
     matmul,
     ops::{
         attend,
         cache::{Cache, PAGE, Shape},
         experts,
         page::CachePage,
+        recurrent::{self, Recurrent},
         rope,
     },
 };
@@ -61,6 +65,7 @@ struct Peaks {
     products: matmul::Sizes,
     attention: attend::Sizes,
     experts: usize,
+    scan: usize,
     angles: usize,
     stored: usize,
     copies: usize,
@@ -101,7 +106,7 @@ impl Sizes {
     /// What was counted since the last call.
     pub fn take(&self) -> Counted {
         let peaks = self.peaks(std::mem::take);
-        let per_thread = peaks.products.per_thread() + peaks.attention.tile + peaks.stored;
+        let per_thread = peaks.products.per_thread() + peaks.attention.tile + peaks.stored + peaks.scan;
         Counted {
             buffers: peaks.buffers,
             scratch: peaks.products.shared()
@@ -136,6 +141,7 @@ impl Backend for Sizes {
     type Vector = Vec<f32>;
     type Cache = Cache;
     type Page = CachePage;
+    type Recurrent = Recurrent;
 
     fn matrix(&self, tensor: &Tensor, rows: Range<usize>) -> Result<Matrix, Error> {
         Matrix::rows_of(tensor, rows)
@@ -190,6 +196,30 @@ impl Backend for Sizes {
         Shape::new(kv_heads, key_dim, value_dim).bytes(self.precision, positions)
     }
 
+    fn recurrent(&self, values: usize) -> Recurrent {
+        Recurrent::new(values)
+    }
+
+    fn zeroed(&self, like: &Recurrent) -> Recurrent {
+        like.zeroed()
+    }
+
+    fn commit(&self, recurrent: &mut Recurrent) {
+        recurrent.commit();
+    }
+
+    fn restore(&self, recurrent: &mut Recurrent) {
+        recurrent.restore();
+    }
+
+    fn write_recurrent(&self, recurrent: &Recurrent, to: &mut dyn Write) -> io::Result<()> {
+        recurrent.write(to)
+    }
+
+    fn read_recurrent(&self, like: &Recurrent, from: &mut dyn Read) -> io::Result<Recurrent> {
+        like.read(from)
+    }
+
     /// Nothing: there are no values. The copies that a real one makes are counted.
     fn read(&self, x: &Shadow) -> Vec<f32> {
         // One for the caller, one that the caller cuts into rows.
@@ -238,6 +268,28 @@ impl Backend for Sizes {
         self.peaks(|peaks| peaks.attention.widen(&sizes));
     }
 
+    fn convolve(
+        &self,
+        _: &Convolution<Vec<f32>>,
+        _: &mut [(Span, &mut Recurrent)],
+        x: &Shadow,
+        out: &mut Shadow,
+    ) {
+        self.copy(x, out);
+    }
+
+    fn scan(
+        &self,
+        scan: &Scan<Vec<f32>>,
+        _: &mut [(Span, &mut Recurrent)],
+        inputs: ScanInputs<'_, Shadow>,
+        out: &mut Shadow,
+    ) {
+        self.copy(inputs.x, out);
+        let bytes = recurrent::scratch_bytes(scan);
+        self.peaks(|peaks| peaks.scan = peaks.scan.max(bytes));
+    }
+
     fn activate(&self, _: Activation, _: &mut Shadow, _: Option<&Shadow>) {}
 
     fn experts(
@@ -259,6 +311,10 @@ impl Backend for Sizes {
     }
 
     fn add(&self, _: &mut Shadow, _: &Shadow, _: f32) {}
+
+    fn add_bias(&self, _: &mut Shadow, _: &Vec<f32>) {}
+
+    fn multiply(&self, _: &mut Shadow, _: &Shadow) {}
 
     fn scale(&self, _: &mut Shadow, _: f32, _: Option<f32>) {}
 

@@ -6,6 +6,7 @@ use hearth_format::{Checkpoint, Tensor};
 use crate::{
     Error, Result, Settings, Spec, State, families,
     names::Names,
+    recurrent::state_sizes,
     spec::{Attention, Block, Head, Op},
     weights::{
         AttentionWeights, BlockWeights, ExpertWeights, FeedForwardWeights, Loader, OpWeights,
@@ -51,10 +52,13 @@ pub(crate) enum Caches {
 /// Buffers of a step, kept between steps so that nothing is allocated in the loop.
 pub struct Workspace<B: Backend> {
     pub(crate) x: B::Buffer,
-    normed: B::Buffer,
-    q: B::Buffer,
-    k: B::Buffer,
-    v: B::Buffer,
+    pub(crate) normed: B::Buffer,
+    pub(crate) q: B::Buffer,
+    pub(crate) k: B::Buffer,
+    pub(crate) v: B::Buffer,
+    /// A state space's `z` and steps.
+    pub(crate) gate: B::Buffer,
+    pub(crate) steps: B::Buffer,
     pub(crate) mixed: B::Buffer,
     pub(crate) result: B::Buffer,
     logits: B::Buffer,
@@ -70,6 +74,8 @@ impl<B: Backend> Default for Workspace<B> {
             q: new(),
             k: new(),
             v: new(),
+            gate: new(),
+            steps: new(),
             mixed: new(),
             result: new(),
             logits: new(),
@@ -136,11 +142,21 @@ impl<B: Backend> Model<B> {
         let cache = |a: &Attention| self.backend.cache(a.kv_heads, a.key_dim, a.value_dim);
         State {
             caches: attentions(&self.spec).map(cache).collect(),
+            recurrents: state_sizes(&self.spec)
+                .map(|values| self.backend.recurrent(values))
+                .collect(),
             position: 0,
         }
     }
 
-    /// Bytes that the state of one sequence takes for `positions` tokens.
+    /// Bytes of the recurrent states of one sequence, which do not grow; a sequence that is under way has them twice.
+    pub fn recurrent_bytes(&self) -> usize {
+        state_sizes(&self.spec)
+            .map(|values| values.saturating_mul(size_of::<f32>()))
+            .fold(0, usize::saturating_add)
+    }
+
+    /// Bytes that the caches of one sequence take for `positions` tokens.
     pub fn state_bytes(&self, positions: usize) -> usize {
         attentions(&self.spec)
             .map(|a| {
@@ -185,7 +201,7 @@ impl<B: Backend> Model<B> {
             return Ok(None);
         }
         for run in runs.iter_mut() {
-            run.state.position += run.tokens.len();
+            run.state.advance(&self.backend, run.tokens.len());
         }
         if rows.is_empty() {
             return Ok(Some(Vec::new()));
@@ -222,8 +238,9 @@ impl<B: Backend> Model<B> {
             .collect();
 
         self.input(work, &ids, kinds, &positions);
-        let mut cache = 0;
-        // Behind the last attention no row depends on another.
+        let (mut cache, mut recurrent) = (0, 0);
+        let (caches_all, recurrents_all) = (self.attends.len(), state_sizes(&self.spec).count());
+        // Behind the last mixer no row depends on another.
         let mut wanted = wanted.filter(|rows| rows.len() < ids.len());
         'layers: for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
             if !go_on() {
@@ -232,7 +249,7 @@ impl<B: Backend> Model<B> {
                 return Ok(None);
             }
             for (block, weights) in layer.blocks.iter().zip(weights) {
-                if cache == self.attends.len()
+                if (cache, recurrent) == (caches_all, recurrents_all)
                     && let Some(rows) = wanted.take()
                 {
                     self.backend.select(&work.x, rows, &mut work.mixed);
@@ -250,6 +267,7 @@ impl<B: Backend> Model<B> {
                         spans: &spans,
                         positions: &positions,
                         cache: &mut cache,
+                        recurrent: &mut recurrent,
                     },
                 );
             }
@@ -304,6 +322,10 @@ impl<B: Backend> Model<B> {
                 self.feed_forward(work, f.activation, w)
             }
             (Op::Experts(e), OpWeights::Experts(w)) => self.experts(work, &e.router, w),
+            (Op::ShortConvolution(_), OpWeights::ShortConvolution(w)) => {
+                self.run_short_convolution(work, w, step)
+            }
+            (Op::StateSpace(_), OpWeights::StateSpace(w)) => self.run_state_space(work, w, step),
             _ => unreachable!("weights are loaded by the op they belong to"),
         }
         if let Some(norm) = &weights.after {
@@ -485,7 +507,10 @@ fn wanted<B: Backend>(runs: &[Run<'_, B>]) -> Vec<usize> {
     runs.iter().zip(spans(runs)).flat_map(rows).collect()
 }
 
-fn product<'a, B: Backend>(projection: &'a Projection<B>, out: &'a mut B::Buffer) -> Linear<'a, B> {
+pub(crate) fn product<'a, B: Backend>(
+    projection: &'a Projection<B>,
+    out: &'a mut B::Buffer,
+) -> Linear<'a, B> {
     Linear {
         weight: &projection.matrix,
         bias: projection.bias.as_ref(),
@@ -494,12 +519,14 @@ fn product<'a, B: Backend>(projection: &'a Projection<B>, out: &'a mut B::Buffer
 }
 
 /// What a block needs to know of the step.
-struct StepView<'a, 'b, B: Backend> {
-    runs: &'a mut [Run<'b, B>],
-    spans: &'a [Span],
+pub(crate) struct StepView<'a, 'b, B: Backend> {
+    pub(crate) runs: &'a mut [Run<'b, B>],
+    pub(crate) spans: &'a [Span],
     positions: &'a [u32],
     /// Index of the next attention's cache.
     cache: &'a mut usize,
+    /// Index of the next recurrent state.
+    pub(crate) recurrent: &'a mut usize,
 }
 
 /// All weights, but of tables a row only, and of experts the share that is used.

@@ -83,7 +83,7 @@ impl Model<Sizes> {
         }
     }
 
-    /// Bytes of the cache that the token after `positions` others reads: windows read their last positions only.
+    /// Bytes of the state that the token after `positions` others reads: windows read their last positions only.
     pub fn cache_reads(&self, positions: usize) -> usize {
         let read = |a: &Attention| {
             let seen = match a.mask {
@@ -95,7 +95,7 @@ impl Model<Sizes> {
         };
         attentions(self.spec())
             .map(read)
-            .fold(0, usize::saturating_add)
+            .fold(self.recurrent_bytes(), usize::saturating_add)
     }
 }
 
@@ -111,6 +111,18 @@ fn matrices(block: &BlockWeights<Sizes>) -> Vec<&Matrix> {
             let experts = &w.experts;
             let all = experts.gate.iter().chain(&experts.up).chain(&experts.down);
             all.chain([&w.router.matrix]).collect()
+        }
+        OpWeights::ShortConvolution(w) => {
+            let all = w.inputs.iter().chain([&w.out]);
+            all.map(|p| &p.matrix).collect()
+        }
+        OpWeights::StateSpace(w) => {
+            let chosen = w
+                .convolved
+                .iter()
+                .flat_map(|w| w.chosen.iter().chain([&w.steps]));
+            let all = w.inputs.iter().chain(chosen).chain([&w.out]);
+            all.map(|p| &p.matrix).collect()
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod families;
 mod footprint;
 mod names;
 mod pooling;
+mod recurrent;
 mod rope;
 mod settings;
 mod spec;

@@ -36,13 +36,15 @@ pub(crate) const LAYERS: &str = "layers";
 const WHOLE: Table = &[("token_embd", "embed_tokens"), ("output_norm", "norm")];
 
 /// Where the modules may hang.
-const PREFIXES: [&str; 6] = [
+const PREFIXES: [&str; 8] = [
     "model.",
     "model.language_model.",
     "language_model.model.",
     "",
     "bert.",
     "roberta.",
+    "backbone.",
+    "model.backbone.",
 ];
 
 /// The module path of a role; a role that no table has is one itself.
@@ -78,8 +80,17 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The full name of a weight; `layer` is `None` for those outside the layers, `part` is `weight` or `bias`.
+    /// The full name of a weight; `layer` is `None` for those outside the layers, `part` is `weight`, `bias`, or nothing
+    /// where a name ends with its role.
     pub fn name(&self, layer: Option<usize>, role: &str, part: &str) -> String {
+        let name = self.dotted(layer, role, part);
+        match part {
+            "" => name[..name.len() - 1].to_owned(),
+            _ => name,
+        }
+    }
+
+    fn dotted(&self, layer: Option<usize>, role: &str, part: &str) -> String {
         match (self.checkpoint.source, layer) {
             (Source::Gguf, Some(i)) => format!("blk.{i}.{role}.{part}"),
             (Source::Gguf, None) => format!("{role}.{part}"),

@@ -119,6 +119,25 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// A truth value of GGUF metadata; false where it is not there.
+    pub fn gguf_flag(&self, key: &str) -> bool {
+        let key = format!("{}.{key}", self.architecture);
+        matches!(
+            self.checkpoint.metadata().get(&key),
+            Some(Value::Bool(true))
+        )
+    }
+
+    /// The integers of a GGUF array, one per layer; none where there is no such array.
+    pub fn gguf_list(&self, key: &str) -> Vec<i64> {
+        let key = format!("{}.{key}", self.architecture);
+        match self.checkpoint.metadata().get(&key) {
+            Some(Value::Array(Array::U32(list))) => list.iter().map(|n| i64::from(*n)).collect(),
+            Some(Value::Array(Array::I32(list))) => list.iter().map(|n| i64::from(*n)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The values of a GGUF tensor, such as rope divisors.
     pub fn gguf_values(&self, tensor: &str) -> Option<Vec<f32>> {
         self.checkpoint
@@ -192,7 +211,8 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// A scalar, or an array whose entries all agree: some writers repeat one number per layer.
+/// A scalar, or an array whose entries all agree: some writers repeat one number per layer, or 0 for layers that it does
+/// not concern.
 fn number(value: &Value) -> Option<f64> {
     Some(match value {
         Value::U8(n) => f64::from(*n),
@@ -211,7 +231,9 @@ fn number(value: &Value) -> Option<f64> {
     })
 }
 
-fn uniform<T: Copy + PartialEq>(list: &[T]) -> Option<T> {
-    let first = *list.first()?;
-    list.iter().all(|n| *n == first).then_some(first)
+fn uniform<T: Copy + PartialEq + Default>(list: &[T]) -> Option<T> {
+    let zero = T::default();
+    let first = *list.iter().find(|n| **n != zero).or(list.first())?;
+    let mut others = list.iter().filter(|n| **n != zero);
+    others.all(|n| *n == first).then_some(first)
 }

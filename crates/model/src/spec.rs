@@ -91,6 +91,10 @@ pub enum Op {
     FeedForward(FeedForward),
     /// A mixture of experts, each a gated network.
     Experts(Experts),
+    /// `out(c ⊙ convolution(b ⊙ x))`, where `[b; c; x]` is a projection of the input.
+    ShortConvolution(ShortConvolution),
+    /// A state space.
+    StateSpace(StateSpace),
 }
 
 /// A norm and the weight it uses.
@@ -151,6 +155,55 @@ pub struct Experts {
     pub activation: Activation,
     /// How they are chosen.
     pub router: Router,
+}
+
+/// A gated convolution over the last inputs, as wide as the model. Its bias is honoured where the checkpoint has one.
+#[derive(Clone, Debug)]
+pub struct ShortConvolution {
+    /// Inputs that are seen.
+    pub taps: usize,
+}
+
+/// A state space: `out(gated(scan(x)))`, where `x` is convolved and activated with SiLU first. See
+/// [`hearth_compute::Scan`] for what the scan computes.
+#[derive(Clone, Debug)]
+pub struct StateSpace {
+    /// Heads.
+    pub heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+    /// Values of state per channel.
+    pub state: usize,
+    /// Inputs that its convolution sees.
+    pub taps: usize,
+    /// What chooses steps, inputs and outputs.
+    pub selection: Selection,
+}
+
+/// Where a state space's steps, inputs and outputs come from.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// From the convolved values, steps through fewer values (Mamba 1); `y ⊙ silu(z)` is the result.
+    Convolved {
+        /// Those fewer values.
+        rank: usize,
+        /// Added under the root of the norms, without weights, of steps, inputs and outputs.
+        norms: Option<f32>,
+    },
+    /// From the layer's input, inputs and outputs convolved as well (Mamba 2).
+    Input {
+        /// Groups of heads that share inputs and outputs.
+        groups: usize,
+        /// Norm of `y ⊙ silu(z)`, each group's values on their own.
+        norm: NormSpec,
+    },
+}
+
+impl StateSpace {
+    /// Channels of all heads.
+    pub fn channels(&self) -> usize {
+        self.heads * self.head_dim
+    }
 }
 
 /// From the last layer to logits.

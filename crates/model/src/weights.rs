@@ -7,6 +7,7 @@ use crate::{
     Error, Result, Spec,
     names::Names,
     pooling::{Dense, Stored},
+    recurrent::{ShortConvolutionWeights, StateSpaceWeights},
     spec::{Attention, Experts, FeedForward, Head, NormSpec, Op},
 };
 
@@ -43,6 +44,8 @@ pub(crate) enum OpWeights<B: Backend> {
     Attention(AttentionWeights<B>),
     FeedForward(FeedForwardWeights<B>),
     Experts(ExpertWeights<B>),
+    ShortConvolution(ShortConvolutionWeights<B>),
+    StateSpace(StateSpaceWeights<B>),
 }
 
 pub(crate) struct BlockWeights<B: Backend> {
@@ -122,6 +125,12 @@ impl<B: Backend> Loader<'_, B> {
                             OpWeights::FeedForward(self.feed_forward(i, spec.width, f)?)
                         }
                         Op::Experts(e) => OpWeights::Experts(self.experts(i, spec.width, e)?),
+                        Op::ShortConvolution(c) => {
+                            OpWeights::ShortConvolution(self.short_convolution(i, spec.width, c)?)
+                        }
+                        Op::StateSpace(s) => {
+                            OpWeights::StateSpace(self.state_space(i, spec.width, s)?)
+                        }
                     },
                     after: norm(&block.after)?,
                     sum: norm(&block.sum)?,
@@ -386,7 +395,51 @@ impl<B: Backend> Loader<'_, B> {
             .unwrap_or_else(|_| unreachable!("one projection per part")))
     }
 
-    fn projection(
+    /// Projections of one input that are the rows of one matrix.
+    pub(crate) fn split<const N: usize>(
+        &self,
+        layer: usize,
+        role: &str,
+        rows: [usize; N],
+        columns: usize,
+    ) -> Result<[Projection<B>; N]> {
+        let total = rows.iter().sum();
+        let tensor = self.require(Some(layer), role, &[total, columns])?;
+        let bias = self.bias(Some(layer), role, total).transpose()?;
+        let mut first = 0;
+        let mut taken = Vec::with_capacity(N);
+        for rows in rows {
+            let part = first..first + rows;
+            first += rows;
+            let bias = bias.as_ref().map(|bias| bias[part.clone()].to_vec());
+            taken.push(Projection {
+                matrix: self.backend.matrix(tensor, part)?,
+                bias: bias.map(|bias| self.backend.vector(bias)),
+            });
+        }
+        Ok(taken
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("one projection per part")))
+    }
+
+    /// The values of a small tensor; sizes of 1 do not count.
+    pub(crate) fn values(
+        &self,
+        layer: usize,
+        role: &str,
+        part: &str,
+        shape: &[usize],
+    ) -> Result<Vec<f32>> {
+        let tensor = self.names.find(Some(layer), role, part);
+        let tensor =
+            tensor.ok_or_else(|| self.missing(self.names.name(Some(layer), role, part), shape))?;
+        if plain(&tensor.shape) != plain(shape) {
+            return Err(self.misshapen(tensor, shape));
+        }
+        Ok(tensor.to_f32())
+    }
+
+    pub(crate) fn projection(
         &self,
         layer: Option<usize>,
         role: &str,
@@ -400,7 +453,12 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
-    fn bias(&self, layer: Option<usize>, role: &str, rows: usize) -> Option<Result<Vec<f32>>> {
+    pub(crate) fn bias(
+        &self,
+        layer: Option<usize>,
+        role: &str,
+        rows: usize,
+    ) -> Option<Result<Vec<f32>>> {
         let tensor = self.names.find(layer, role, "bias")?;
         Some(self.check(tensor, &[rows]).map(|()| tensor.to_f32()))
     }
@@ -416,7 +474,7 @@ impl<B: Backend> Loader<'_, B> {
         Ok(self.norm_of(norm, width, weight, bias))
     }
 
-    fn norm_of(
+    pub(crate) fn norm_of(
         &self,
         norm: &NormSpec,
         width: usize,
@@ -452,24 +510,26 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     fn check(&self, tensor: &Tensor, expected: &[usize]) -> Result<()> {
-        // Writers drop or add sizes of 1; what counts is the order of the others.
-        let plain = |shape: &[usize]| {
-            shape
-                .iter()
-                .copied()
-                .filter(|n| *n != 1)
-                .collect::<Vec<_>>()
-        };
+        // What counts is the order of the sizes, and how values are laid out in blocks.
         if plain(&tensor.shape) == plain(expected)
             && tensor.columns() == *expected.last().unwrap_or(&1)
         {
             return Ok(());
         }
-        Err(Error::Shape {
+        Err(self.misshapen(tensor, expected))
+    }
+
+    fn misshapen(&self, tensor: &Tensor, expected: &[usize]) -> Error {
+        Error::Shape {
             place: self.names.place().to_owned(),
             tensor: tensor.name.clone(),
             found: tensor.shape.clone(),
             expected: expected.to_vec(),
-        })
+        }
     }
+}
+
+/// Writers drop or add sizes of 1.
+fn plain(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|n| *n != 1).collect()
 }

@@ -27,6 +27,7 @@ pub(crate) mod float;
 mod lines;
 pub(crate) mod ops_math;
 pub(crate) mod ops_rows;
+pub(crate) mod ops_scan;
 pub(crate) mod ops_tile;
 mod scalar;
 #[cfg(test)]

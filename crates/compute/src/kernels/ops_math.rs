@@ -93,6 +93,20 @@ pub(crate) fn tanh(x: f32) -> f32 {
     if x.abs() < 0.625 { near } else { far }
 }
 
+/// `ln(1 + e^x)`, as `max(x, 0) + ln(1 + u)` of `u = e^-|x|`, the logarithm by the series of its area tangent.
+#[inline(always)]
+pub(crate) fn softplus(x: f32) -> f32 {
+    let u = exp(-x.abs());
+    let s = u / (2.0 + u);
+    let z = s * s;
+    let mut p = 1.0 / 15.0;
+    for c in [13.0_f32, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
+        p = p * z + 1.0 / c;
+    }
+    let above = if x < 0.0 { 0.0 } else { x };
+    above + 2.0 * s * p
+}
+
 /// GELU by its tanh approximation: `x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))`, in the
 /// form `x * sigmoid(2 * ...)`, which keeps the relative precision of small results.
 #[inline(always)]
@@ -156,9 +170,10 @@ mod tests {
     #[test]
     fn the_others_are_close_to_their_definitions() {
         type Case = (&'static str, fn(f32) -> f32, fn(f64) -> f64);
-        let cases: [Case; 4] = [
+        let cases: [Case; 5] = [
             ("sigmoid", sigmoid, |x| 1.0 / (1.0 + (-x).exp())),
             ("tanh", tanh, f64::tanh),
+            ("softplus", softplus, |x| x.exp().ln_1p()),
             ("gelu_tanh", gelu_tanh, |x| {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
                 0.5 * x * (1.0 + inner.tanh())
@@ -179,6 +194,10 @@ mod tests {
         }
         assert_eq!(sigmoid(f32::NEG_INFINITY), 0.0);
         assert_eq!(tanh(f32::INFINITY), 1.0);
+        assert_eq!(softplus(f32::INFINITY), f32::INFINITY);
+        assert_eq!(softplus(f32::NEG_INFINITY), 0.0);
+        let small = softplus(-30.0);
+        assert!((small / (-30.0_f32).exp() - 1.0).abs() < 1e-6, "{small}");
         assert_eq!(gelu_erf(1e30), 1e30);
         assert_eq!(gelu_erf(-1e30), 0.0);
     }

@@ -2,7 +2,7 @@
 //!
 //! Sums run in 16 lanes that are added by halves, so the bits are the same on every instruction set.
 
-use super::ops_math::{exp, gelu_erf, gelu_tanh, per_isa, sigmoid, tanh};
+use super::ops_math::{exp, gelu_erf, gelu_tanh, per_isa, sigmoid, softplus, tanh};
 use crate::backend::{Activation, NormKind, Pairing};
 
 /// Partial sums of a reduction.
@@ -40,7 +40,7 @@ fn sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 
 /// One group of a normalisation.
 #[inline(always)]
-fn normalize(p: &NormParts<'_>, x: &mut [f32]) {
+fn normalize(p: &NormParts<'_>, weight: Option<&[f32]>, x: &mut [f32]) {
     let width = x.len() as f32;
     let mean = match p.kind {
         NormKind::Rms => 0.0,
@@ -51,7 +51,7 @@ fn normalize(p: &NormParts<'_>, x: &mut [f32]) {
     for v in x.iter_mut() {
         *v = (*v - mean) * factor;
     }
-    if let Some(weight) = p.weight {
+    if let Some(weight) = weight {
         for (v, w) in x.iter_mut().zip(weight) {
             *v *= w;
         }
@@ -102,8 +102,10 @@ pub(crate) struct Running<'a> {
 per_isa! {
     /// Normalises each group of `p.width` values.
     fn norm(p: &NormParts<'_>, x: &mut [f32]) {
+        let weights = p.weight.map(|weight| weight.chunks_exact(p.width).cycle());
+        let mut weights = weights.into_iter().flatten();
         for group in x.chunks_exact_mut(p.width) {
-            normalize(p, group);
+            normalize(p, weights.next(), group);
         }
     }
 
@@ -116,6 +118,7 @@ per_isa! {
             Activation::Relu => gate(x, up, |x| if x < 0.0 { 0.0 } else { x }),
             Activation::ReluSquared => gate(x, up, |x| if x < 0.0 { 0.0 } else { x * x }),
             Activation::Tanh => gate(x, up, tanh),
+            Activation::Softplus => gate(x, up, softplus),
         }
     }
 
@@ -123,6 +126,13 @@ per_isa! {
     fn add_scaled(x: &mut [f32], y: &[f32], factor: f32) {
         for (x, y) in x.iter_mut().zip(y) {
             *x += factor * y;
+        }
+    }
+
+    /// `x *= y`.
+    fn multiply(x: &mut [f32], y: &[f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x *= y;
         }
     }
 
@@ -226,7 +236,15 @@ mod tests {
                 });
             }
             use Activation::*;
-            for activation in [Silu, GeluTanh, GeluErf, Relu, ReluSquared, Tanh] {
+            for activation in [
+                Silu,
+                GeluTanh,
+                GeluErf,
+                Relu,
+                ReluSquared,
+                Tanh,
+                Softplus,
+            ] {
                 same_bits(|isa| {
                     let mut x = wave(n);
                     activate(isa, activation, &mut x, Some(&wave(n)));

@@ -6,6 +6,7 @@ pub(crate) mod attend;
 pub(crate) mod cache;
 pub(crate) mod experts;
 pub(crate) mod page;
+pub(crate) mod recurrent;
 pub(crate) mod rope;
 pub(crate) mod rows;
 

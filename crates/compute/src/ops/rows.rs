@@ -1,4 +1,4 @@
-//! Operations on each row by itself: embed, norm, activate, add, scale, select, mean.
+//! Operations on each row by itself: embed, norm, activate, add, multiply, scale, select, mean.
 
 use std::ops::Range;
 
@@ -95,6 +95,18 @@ pub(crate) fn add_bias(team: &Team, isa: Isa, x: &mut Buffer, bias: &[f32]) {
         for row in rows.chunks_exact_mut(bias.len()) {
             ops_rows::add_scaled(isa, row, bias, 1.0);
         }
+    });
+}
+
+/// `x *= y`.
+pub(crate) fn multiply(team: &Team, isa: Isa, x: &mut Buffer, y: &Buffer) {
+    assert_eq!(
+        (x.data.len(), x.width),
+        (y.data.len(), y.width),
+        "shapes of a product"
+    );
+    team.split(&mut x.data, PIECE, |index, x| {
+        ops_rows::multiply(isa, x, &y.data[index * PIECE..][..x.len()]);
     });
 }
 

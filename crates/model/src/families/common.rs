@@ -198,7 +198,11 @@ pub(super) fn decoder(
         layers: layers.collect::<Result<_>>()?,
         output: Output {
             norm: Some(norm(s, d, z.eps, "output_norm")),
-            head: if tied(s, d) { Head::Tied } else { Head::Own },
+            head: if tied(s, d.tied) {
+                Head::Tied
+            } else {
+                Head::Own
+            },
             scale: 1.0,
             soft_cap: None,
         },
@@ -298,7 +302,7 @@ pub(super) fn vocabulary(s: &Settings<'_>, own: Table) -> Result<usize> {
 
 /// In GGUF an absent head means that the embedding serves; elsewhere the setting decides, and a stray head
 /// of a tied model is ignored.
-fn tied(s: &Settings<'_>, d: &Defaults) -> bool {
+pub(super) fn tied(s: &Settings<'_>, default: bool) -> bool {
     if s.is_gguf() {
         return s.checkpoint.tensor("output.weight").is_none();
     }
@@ -307,5 +311,5 @@ fn tied(s: &Settings<'_>, d: &Defaults) -> bool {
         .config()
         .get("tie_word_embeddings")
         .and_then(serde_json::Value::as_bool);
-    s.flag("tie_word_embeddings").or(root).unwrap_or(d.tied)
+    s.flag("tie_word_embeddings").or(root).unwrap_or(default)
 }

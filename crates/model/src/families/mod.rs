@@ -3,7 +3,9 @@
 mod bert;
 mod common;
 mod gemma;
+mod lfm2;
 mod llama;
+mod mamba;
 mod modern_bert;
 mod nomic;
 mod phi3;
@@ -108,6 +110,27 @@ pub static FAMILIES: &[Family] = &[
         hf: &["phi3"],
         names: &[],
         spec: phi3::phi3,
+    },
+    Family {
+        name: "lfm2",
+        gguf: &["lfm2"],
+        hf: &["lfm2"],
+        names: lfm2::NAMES,
+        spec: lfm2::lfm2,
+    },
+    Family {
+        name: "mamba",
+        gguf: &["mamba"],
+        hf: &["mamba", "falcon_mamba"],
+        names: mamba::NAMES,
+        spec: mamba::mamba,
+    },
+    Family {
+        name: "mamba2",
+        gguf: &["mamba2"],
+        hf: &["mamba2"],
+        names: mamba::NAMES,
+        spec: mamba::mamba2,
     },
     Family {
         name: "bert",
