@@ -106,7 +106,8 @@ impl Sizes {
     /// What was counted since the last call.
     pub fn take(&self) -> Counted {
         let peaks = self.peaks(std::mem::take);
-        let per_thread = peaks.products.per_thread() + peaks.attention.tile + peaks.stored + peaks.scan;
+        let per_thread =
+            peaks.products.per_thread() + peaks.attention.tile + peaks.stored + peaks.scan;
         Counted {
             buffers: peaks.buffers,
             scratch: peaks.products.shared()

@@ -4,6 +4,9 @@
 //! branch may be partly filled. A text takes as many pages as begin it, shares them, and writes to a copy where it goes
 //! its own way (pages are copied when they are written, never before). What a node holds depends on all tokens from the
 //! root on and on nothing else, so two texts that begin alike can share it whoever sent them.
+//!
+//! A model with recurrent states goes on only from pages at whose end they were kept: those where a text was cut on its
+//! way ([`crate::scheduler`]), so that a text which goes another way has them just before that.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +21,10 @@ pub(crate) type Node = usize;
 /// The tree.
 pub(crate) struct Prefixes<B: Backend> {
     page: usize,
+    /// What recurrent states weigh beside a page.
+    weight: usize,
+    /// Pages that have them.
+    states: usize,
     /// The key that the pages of the roots come after.
     root: Key,
     nodes: Vec<Option<Entry<B>>>,
@@ -43,6 +50,9 @@ struct Entry<B: Backend> {
     pins: usize,
 }
 
+/// A page that ends where a text was once, with its number and the recurrent states of that moment.
+pub(crate) type Turn<B> = (usize, Page<B>);
+
 /// What was found of a text.
 pub(crate) struct Found<B: Backend> {
     /// The state after `tokens` tokens.
@@ -54,10 +64,12 @@ pub(crate) struct Found<B: Backend> {
 }
 
 impl<B: Backend> Prefixes<B> {
-    /// Nothing yet, in pages of `page` tokens that come after `root`.
-    pub(crate) fn new(page: usize, root: Key) -> Self {
+    /// Nothing yet, in pages of `page` tokens that come after `root`; recurrent states weigh as much as `weight` pages.
+    pub(crate) fn new(page: usize, weight: usize, root: Key) -> Self {
         Self {
             page,
+            weight,
+            states: 0,
             root,
             nodes: Vec::new(),
             free: Vec::new(),
@@ -67,20 +79,20 @@ impl<B: Backend> Prefixes<B> {
         }
     }
 
-    /// Pages held.
+    /// Pages held, recurrent states counted by their weight.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
+        self.nodes.len() - self.free.len() + self.states * self.weight
     }
 
-    /// Tokens of `tokens` that are there.
+    /// Tokens of `tokens` that are there to go on from.
     pub(crate) fn matched(&self, tokens: &[u32]) -> usize {
-        let (whole, _, partial) = self.walk(tokens);
+        let (whole, _, partial) = self.reach(tokens);
         whole * self.page + partial.map_or(0, |(_, same)| same)
     }
 
     /// The state of as much of `tokens` as is there, in `empty`.
     pub(crate) fn take(&mut self, backend: &B, tokens: &[u32], mut empty: State<B>) -> Found<B> {
-        let (pages, node, partial) = self.walk(tokens);
+        let (pages, node, partial) = self.reach(tokens);
         let mut path = Vec::with_capacity(pages + 1);
         let mut at = node;
         while let Some(id) = at {
@@ -102,14 +114,21 @@ impl<B: Backend> Prefixes<B> {
         }
     }
 
-    /// Keeps what a state computed of `tokens`, its own tokens. Returns the last whole page and how many there are.
+    /// Keeps what a state computed of `tokens`, its own tokens: whole pages, and the `tail` if asked. `turn` is a page that
+    /// has recurrent states where the state, which is further, has none. Returns the last whole page and how many there
+    /// are.
     pub(crate) fn keep(
         &mut self,
         backend: &B,
         tokens: &[u32],
         state: &State<B>,
         tail: bool,
+        turn: Option<&Turn<B>>,
     ) -> (Option<Node>, usize) {
+        let of = |index: usize| match turn {
+            Some((number, page)) if *number == index => Some(page.clone()),
+            _ => state.page(backend, index),
+        };
         let tokens = &tokens[..tokens.len().min(state.len())];
         let (mut at, mut pages) = (None, 0);
         for (index, chunk) in tokens.chunks(self.page).enumerate() {
@@ -118,10 +137,18 @@ impl<B: Backend> Prefixes<B> {
                 break;
             }
             let next = match self.below(at, chunk) {
-                Some(id) => id,
-                None => match state.page(backend, index) {
-                    Some(page) => self.add(at, chunk, page),
-                    None => break,
+                Some(id) => {
+                    let ends = (index + 1) * self.page == state.len()
+                        || turn.is_some_and(|(number, _)| *number == index);
+                    if ends && !self.entry(id).held.resumes() {
+                        self.enrich(id, of(index));
+                    }
+                    id
+                }
+                None => match of(index) {
+                    // Nothing could go on from a tail that has no states.
+                    Some(page) if whole || page.resumes() => self.add(at, chunk, page),
+                    _ => break,
                 },
             };
             self.touch(next);
@@ -156,7 +183,12 @@ impl<B: Backend> Prefixes<B> {
             let there = self.child(at, chunk);
             let page = if index < first { None } else { read.next() };
             let next = match (there, page) {
-                (Some(id), _) => id,
+                (Some(id), page) => {
+                    if !self.entry(id).held.resumes() {
+                        self.enrich(id, page);
+                    }
+                    id
+                }
                 (None, Some(page)) => {
                     self.below(at, chunk); // makes room
                     self.add(at, chunk, page)
@@ -234,8 +266,8 @@ impl<B: Backend> Prefixes<B> {
         path
     }
 
-    /// Drops up to `count` pages, the longest unused first, from the ends of branches that no text goes on from.
-    /// Returns how many. `gone` is given those that are whole.
+    /// Drops pages that weigh `count` if there are, the longest unused first, from the ends of branches that no text goes
+    /// on from. Returns what they weigh. `gone` is given those that are whole.
     pub(crate) fn evict(&mut self, count: usize, mut gone: impl FnMut(Kept<B>)) -> usize {
         let mut dropped = 0;
         while dropped < count {
@@ -246,10 +278,45 @@ impl<B: Backend> Prefixes<B> {
             if self.entry(id).tokens.len() == self.page {
                 gone(self.kept(id));
             }
+            let before = self.len();
             self.remove(id);
-            dropped += 1;
+            dropped += before - self.len();
+        }
+        if dropped < count && self.states > 0 {
+            dropped += self.strip(count - dropped, gone);
         }
         dropped
+    }
+
+    /// Drops recurrent states that weigh `count` if there are, the longest unused first, from inside branches: what is left
+    /// of such a page is of use to pages after it. Returns what they weigh.
+    fn strip(&mut self, count: usize, mut gone: impl FnMut(Kept<B>)) -> usize {
+        let nodes = (0..self.nodes.len()).filter(|&id| {
+            let entry = self.nodes[id].as_ref();
+            entry.is_some_and(|entry| entry.pins == 0 && entry.held.has_states())
+        });
+        let mut inner: Vec<Node> = nodes.collect();
+        inner.sort_unstable_by_key(|&id| self.entry(id).used);
+        inner.truncate(count.div_ceil(self.weight.max(1)));
+        for &id in &inner {
+            gone(self.kept(id));
+            self.entry_mut(id).held.strip();
+        }
+        self.states -= inner.len();
+        inner.len() * self.weight
+    }
+
+    /// As much of what [`Self::walk`] finds as a text can go on from.
+    fn reach(&self, tokens: &[u32]) -> (usize, Option<Node>, Option<(Node, usize)>) {
+        let (mut pages, mut node, partial) = self.walk(tokens);
+        let partial = partial.filter(|(id, _)| self.entry(*id).held.resumes_within());
+        while partial.is_none()
+            && let Some(id) = node
+            && !self.entry(id).held.resumes()
+        {
+            (pages, node) = (pages - 1, self.entry(id).parent);
+        }
+        (pages, node, partial)
     }
 
     /// The whole pages that begin `tokens`, the last of them, and the page that goes on longest with its tokens in
@@ -299,8 +366,18 @@ impl<B: Backend> Prefixes<B> {
         found
     }
 
+    /// Gives a page without recurrent states another of the same tokens, if that has them.
+    fn enrich(&mut self, id: Node, page: Option<Page<B>>) {
+        if let Some(page) = page.filter(Page::resumes) {
+            self.states += usize::from(page.has_states());
+            let entry = self.entry_mut(id);
+            (entry.held, entry.saved) = (page, false);
+        }
+    }
+
     fn add(&mut self, parent: Option<Node>, tokens: &[u32], held: Page<B>) -> Node {
         self.clock += 1;
+        self.states += usize::from(held.has_states());
         let (above, depth) = self.after(parent);
         let entry = Entry {
             tokens: tokens.to_vec(),
@@ -338,6 +415,7 @@ impl<B: Backend> Prefixes<B> {
             return;
         };
         self.free.push(id);
+        self.states -= usize::from(entry.held.has_states());
         self.leaves.remove(&(entry.used, id));
         match entry.parent {
             None => self.roots.retain(|&root| root != id),

@@ -1,6 +1,7 @@
 //! A text on a model: what was fed, and what follows.
 
 use std::{
+    collections::VecDeque,
     ops::ControlFlow,
     time::{Duration, Instant},
 };
@@ -21,8 +22,13 @@ pub struct Sequence<'e> {
     engine: &'e Engine,
     state: State<Cpu>,
     tokens: Vec<u32>,
+    /// States at the ends of the last prompts, where a recurrent state cannot go back.
+    turns: VecDeque<State<Cpu>>,
     work: Workspace<Cpu>,
 }
+
+/// Ends of prompts that are remembered.
+const TURNS: usize = 4;
 
 /// How long the parts took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +85,7 @@ impl<'e> Sequence<'e> {
             engine,
             state: engine.model.state(),
             tokens: Vec::new(),
+            turns: VecDeque::new(),
             work: Workspace::default(),
         }
     }
@@ -148,9 +155,16 @@ impl<'e> Sequence<'e> {
             .take_while(|(a, b)| a == b)
             .count();
         let same = same.min(prompt.len() - 1);
-        self.tokens.truncate(same);
-        self.state.truncate(self.engine.model.backend(), same);
-        same
+        self.turns.retain(|turn| turn.len() <= same);
+        let mut left = self.state.truncate(self.engine.model.backend(), same);
+        if left < same
+            && let Some(turn) = self.turns.back()
+        {
+            self.state = turn.clone();
+            left = self.state.len();
+        }
+        self.tokens.truncate(left);
+        left
     }
 
     /// Feeds tokens; the logits after the last, or none where the sink stopped it.
@@ -171,6 +185,12 @@ impl<'e> Sequence<'e> {
             .is_break()
             {
                 return Ok(None);
+            }
+        }
+        if self.state.is_recurrent() {
+            self.turns.push_back(self.state.clone());
+            if self.turns.len() > TURNS {
+                self.turns.pop_front();
             }
         }
         Ok(logits)

@@ -30,6 +30,11 @@ impl<B: Backend> State<B> {
         self.position
     }
 
+    /// Whether there are recurrent states.
+    pub fn is_recurrent(&self) -> bool {
+        !self.recurrents.is_empty()
+    }
+
     /// Whether nothing was fed yet.
     pub fn is_empty(&self) -> bool {
         self.position == 0
@@ -95,6 +100,18 @@ impl<B: Backend> Page<B> {
     /// Whether a sequence can go on from any of its positions: there are no recurrent states.
     pub fn resumes_within(&self) -> bool {
         self.recurrents.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Forgets the recurrent states, if it has any.
+    pub fn strip(&mut self) {
+        if self.has_states() {
+            self.recurrents = None;
+        }
+    }
+
+    /// Whether it has recurrent states.
+    pub fn has_states(&self) -> bool {
+        self.recurrents.as_ref().is_some_and(|all| !all.is_empty())
     }
 }
 

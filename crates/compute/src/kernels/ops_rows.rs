@@ -236,15 +236,7 @@ mod tests {
                 });
             }
             use Activation::*;
-            for activation in [
-                Silu,
-                GeluTanh,
-                GeluErf,
-                Relu,
-                ReluSquared,
-                Tanh,
-                Softplus,
-            ] {
+            for activation in [Silu, GeluTanh, GeluErf, Relu, ReluSquared, Tanh, Softplus] {
                 same_bits(|isa| {
                     let mut x = wave(n);
                     activate(isa, activation, &mut x, Some(&wave(n)));

@@ -6,7 +6,16 @@ use hearth_compute::Cpu;
 use hearth_model::State;
 
 use super::job::{Class, Flow, Job, Report, Sink, Update};
-use crate::{Engine, Error, Finish, Result, answer::Answer, prefix::Node, spill::Coming};
+use crate::{
+    Engine, Error, Finish, Result,
+    answer::Answer,
+    prefix::{Node, Turn},
+    spill::Coming,
+};
+
+/// Tokens between two places where recurrent states are kept, in whole pages. The same in all texts, so that those which
+/// begin alike share them.
+const BETWEEN: usize = 512;
 
 /// A text under way.
 pub(super) struct Live<'e> {
@@ -20,6 +29,8 @@ pub(super) struct Live<'e> {
     pub(super) shared: (Option<Node>, usize),
     /// Pages that come from the disk: it begins once they are there.
     pub(super) coming: Option<Coming>,
+    /// The last page that ended while it generated, where there are recurrent states.
+    pub(super) turn: Option<Turn<Cpu>>,
     shift: Option<usize>,
     prompt: usize,
     cached: Option<usize>,
@@ -68,6 +79,7 @@ impl<'e> Live<'e> {
             state: engine.model().state(),
             shared: (None, 0),
             coming: None,
+            turn: None,
             shift: job.shift,
             cached: None,
             dropped: 0,
@@ -92,6 +104,28 @@ impl<'e> Live<'e> {
     /// Tokens that the model has not seen.
     pub(super) fn pending(&self) -> usize {
         self.tokens.len() - self.state.len()
+    }
+
+    /// Tokens that a step may take. Where there are recurrent states it ends where they are worth keeping: now and then,
+    /// and at the last page before the end, from which a text goes on that ends otherwise, or that comes again.
+    pub(super) fn ahead(&self, page: usize) -> usize {
+        let (at, end) = (self.state.len(), self.tokens.len());
+        if !self.state.is_recurrent() {
+            return end - at;
+        }
+        let last = end.saturating_sub(1) / page * page;
+        let stops = [(at / BETWEEN + 1) * BETWEEN, last, end];
+        let next = stops.into_iter().filter(|stop| *stop > at).min();
+        next.unwrap_or(end) - at
+    }
+
+    /// Keeps the recurrent states where a page ends.
+    pub(super) fn note_turn(&mut self, backend: &Cpu, page: usize) {
+        let at = self.state.len();
+        if self.state.is_recurrent() && at.is_multiple_of(page) && at > 0 {
+            let index = at / page - 1;
+            self.turn = self.state.page(backend, index).map(|page| (index, page));
+        }
     }
 
     /// Whether it reads, rather than generates token by token.
@@ -147,6 +181,7 @@ impl<'e> Live<'e> {
         }
         self.tokens.drain(keep..keep + drop);
         self.state.truncate(engine.model().backend(), keep);
+        self.turn = None;
         self.dropped += drop;
         true
     }

@@ -36,6 +36,11 @@ use masks::Masks;
 use plan::{Pace, Share};
 use queue::Queue;
 
+/// Recurrent states that a text under way has: those of now, those that a step writes, and those of its last turn.
+const STATES: usize = 3;
+/// Pages that recurrent states weigh as much as at most, however little a page takes.
+const STATE_PAGES: usize = 64;
+
 /// The limits of a scheduler.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -90,6 +95,8 @@ pub struct Scheduler<'e> {
     config: Config,
     page: usize,
     pages: usize,
+    /// Pages that a text's recurrent states weigh as much as.
+    states: usize,
     live: Vec<Live<'e>>,
     queue: Queue<'e>,
     /// What all pages of the model come after.
@@ -124,8 +131,12 @@ impl<'e> Scheduler<'e> {
     /// With nothing to do.
     pub fn new(engine: &'e Engine, config: Config) -> Self {
         let page = engine.model().backend().page_len();
-        let per_page = engine.model().state_bytes(page).max(1);
-        let least = engine.context().div_ceil(page) + 1;
+        let states = engine.model().recurrent_bytes();
+        // Tokens and their place in the tree take a little too where caches take nothing.
+        let per_page = engine.model().state_bytes(page);
+        let per_page = per_page.max(states.div_ceil(STATE_PAGES)).max(1);
+        let states = states.div_ceil(per_page);
+        let least = engine.context().div_ceil(page) + 1 + (STATES + 1) * states;
         let root = config.model.map(|model| Key::root(engine, &model));
         let disk = config.disk.as_ref().zip(root);
         let spill = disk.and_then(|(disk, root)| Spill::open(engine, disk, root));
@@ -134,11 +145,12 @@ impl<'e> Scheduler<'e> {
             engine,
             page,
             pages: (config.cache_bytes / per_page).max(least),
+            states,
             config,
             live: Vec::new(),
             queue: Queue::new(),
             root,
-            prefixes: Prefixes::new(page, root),
+            prefixes: Prefixes::new(page, states, root),
             spill,
             work: Workspace::default(),
             masks: Masks::default(),
@@ -191,12 +203,12 @@ impl<'e> Scheduler<'e> {
         self.drop_gone();
         self.arrive();
         self.admit();
-        let shares = plan::shares(&self.live, &self.pace);
+        let shares = plan::shares(&self.live, &self.pace, self.page);
         if shares.is_empty() {
             return self.wait_for_disk();
         }
         self.make_room(&shares);
-        let shares = plan::shares(&self.live, &self.pace);
+        let shares = plan::shares(&self.live, &self.pace, self.page);
         self.run(&shares, urgent);
         true
     }
@@ -215,7 +227,7 @@ impl<'e> Scheduler<'e> {
             self.totals.failed += 1;
             live.failed(Error::Broken);
         }
-        self.prefixes = Prefixes::new(self.page, self.root);
+        self.prefixes = Prefixes::new(self.page, self.states, self.root);
         self.work = Workspace::default();
         self.masks = Masks::default();
     }
@@ -250,7 +262,7 @@ impl<'e> Scheduler<'e> {
                 let Some(next) = self.next(class) else {
                     break;
                 };
-                let needed = next.tokens.len().div_ceil(self.page) + 1;
+                let needed = next.tokens.len().div_ceil(self.page) + 1 + STATES * self.states;
                 if !self.live.is_empty() && needed > self.free_pages() {
                     self.queue.push_front(next);
                     break;
@@ -311,6 +323,7 @@ impl<'e> Scheduler<'e> {
         live.state = self.engine.model().state();
         live.shared = (None, 0);
         live.coming = None;
+        live.turn = None;
         self.queue.push_front(live);
     }
 
@@ -318,7 +331,9 @@ impl<'e> Scheduler<'e> {
     fn leave(&mut self, live: Live<'e>) -> Live<'e> {
         self.prefixes.unpin(live.shared.0);
         let backend = self.engine.model().backend();
-        self.prefixes.keep(backend, &live.tokens, &live.state, true);
+        let turn = live.turn.as_ref();
+        self.prefixes
+            .keep(backend, &live.tokens, &live.state, true, turn);
         self.shrink();
         live
     }
@@ -327,7 +342,7 @@ impl<'e> Scheduler<'e> {
     fn own_pages(&self, live: &Live<'_>, more: usize) -> usize {
         let all = (live.state.len() + more).div_ceil(self.page);
         let coming = live.coming.as_ref().map_or(0, Coming::count);
-        all.saturating_sub(live.shared.1) + coming
+        all.saturating_sub(live.shared.1) + coming + STATES * self.states
     }
 
     fn free_pages(&self) -> usize {
@@ -353,7 +368,7 @@ impl<'e> Scheduler<'e> {
         loop {
             let (own, kept, most) = self.pages();
             let lacking = (own + kept + more).saturating_sub(most);
-            if self.evict(lacking) == lacking || self.live.len() < 2 {
+            if self.evict(lacking) >= lacking || self.live.len() < 2 {
                 return;
             }
             // The last who came, and of those that nobody waits for.
@@ -465,9 +480,11 @@ impl<'e> Scheduler<'e> {
                 let before = live.shared.0;
                 live.shared = self
                     .prefixes
-                    .keep(backend, &live.tokens, &live.state, false);
+                    .keep(backend, &live.tokens, &live.state, false, None);
                 self.prefixes.pin(live.shared.0);
                 self.prefixes.unpin(before);
+            } else {
+                live.note_turn(backend, self.page);
             }
             let engine = self.engine;
             let next = row.and_then(|row| {

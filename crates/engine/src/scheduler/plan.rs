@@ -56,7 +56,7 @@ impl Pace {
 
 /// The next step, in the order of the texts. While somebody waits for a first token, nothing is done that nobody waits
 /// for.
-pub(super) fn shares(live: &[Live<'_>], pace: &Pace) -> Vec<Share> {
+pub(super) fn shares(live: &[Live<'_>], pace: &Pace, page: usize) -> Vec<Share> {
     let ready = |live: &&Live<'_>| live.coming.is_none() && live.flow() == Flow::Go;
     let urgent = live
         .iter()
@@ -81,7 +81,7 @@ pub(super) fn shares(live: &[Live<'_>], pace: &Pace) -> Vec<Share> {
     let mut readers: Vec<(usize, usize)> = all
         .iter()
         .filter(|(_, live)| live.reads())
-        .map(|&(index, live)| (index, live.pending()))
+        .map(|&(index, live)| (index, live.ahead(page)))
         .collect();
     shares.extend(split(&mut readers, budget));
     shares.sort_by_key(|share| share.index);

@@ -1,5 +1,7 @@
 //! The loop on the built-in model.
 
+mod recurrent;
+
 use std::{
     cell::Cell,
     ops::ControlFlow,

@@ -89,7 +89,8 @@ impl Directory {
         let _ = File::open(self.path(key)).and_then(|file| file.set_modified(used));
     }
 
-    /// Writes a page of `bytes` bytes unless it is there. False where there is no room for it within the limit.
+    /// Writes a page of `bytes` bytes unless it is there, with as much in it. False where there is no room for it within
+    /// the limit.
     ///
     /// # Errors
     /// Those of the disk; nothing has the page's name then.
@@ -100,7 +101,8 @@ impl Directory {
         used: SystemTime,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<bool> {
-        if self.has(key) {
+        let there = fs::metadata(self.path(key));
+        if there.is_ok_and(|file| file.is_file() && file.len() >= bytes) {
             self.touch(key, used);
             return Ok(true);
         }

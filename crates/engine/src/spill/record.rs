@@ -9,7 +9,7 @@
 //! key      32 bytes    key of this page
 //! ids      u32 each    the tokens
 //!          zeros       up to a multiple of 64 bytes
-//! contents             `State`'s page
+//! contents             `State`'s page, with or without recurrent states: their number of bytes tells
 //! sum      32 bytes    over everything before it
 //! ```
 //!
@@ -38,9 +38,9 @@ const ALIGNED: usize = 64;
 /// Small reads are gathered; those of a real model's layers are larger and go where they belong at once.
 const BUFFER: usize = 16 << 10;
 
-/// Bytes of a page of `tokens` tokens.
-pub(super) fn bytes(model: &Model<Cpu>, tokens: usize) -> u64 {
-    (before(tokens) + BYTES) as u64 + contents(model)
+/// Bytes of a page of `tokens` tokens, with recurrent states where it `resumes`.
+pub(super) fn bytes(model: &Model<Cpu>, tokens: usize, resumes: bool) -> u64 {
+    (before(tokens) + BYTES) as u64 + contents(model, resumes)
 }
 
 /// Bytes before the contents.
@@ -49,16 +49,17 @@ fn before(tokens: usize) -> usize {
 }
 
 /// Bytes of what is between the ids and the sum: a page is as large however many tokens it has.
-fn contents(model: &Model<Cpu>) -> u64 {
-    model.state_bytes(model.backend().page_len()) as u64
+fn contents(model: &Model<Cpu>, resumes: bool) -> u64 {
+    let states = if resumes { model.recurrent_bytes() } else { 0 };
+    (model.state_bytes(model.backend().page_len()) + states) as u64
 }
 
-fn header(model: &Model<Cpu>, above: Key, tokens: &[u32]) -> Vec<u8> {
+fn header(model: &Model<Cpu>, above: Key, tokens: &[u32], resumes: bool) -> Vec<u8> {
     let mut header = Vec::with_capacity(before(tokens.len()));
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&VERSION.to_le_bytes());
     header.extend_from_slice(&(tokens.len() as u32).to_le_bytes());
-    header.extend_from_slice(&contents(model).to_le_bytes());
+    header.extend_from_slice(&contents(model, resumes).to_le_bytes());
     header.extend_from_slice(&above.0);
     header.extend_from_slice(&above.then(tokens).0);
     header.extend(tokens.iter().flat_map(|token| token.to_le_bytes()));
@@ -75,7 +76,7 @@ pub(super) fn write(
     to: &mut dyn Write,
 ) -> io::Result<()> {
     let mut to = Summed::new(to);
-    to.write_all(&header(model, above, tokens))?;
+    to.write_all(&header(model, above, tokens, page.resumes()))?;
     page.write(model.backend(), &mut to)?;
     let Summed { inner, sum } = to;
     inner.write_all(&sum.finish())
@@ -92,11 +93,12 @@ pub(super) fn lend(
     tokens: &[u32],
     from: &Bytes,
 ) -> io::Result<Page<Cpu>> {
-    if from.len() as u64 != bytes(model, tokens.len()) {
-        return Err(damaged("it has another length"));
-    }
+    // With recurrent states if there are any that fit.
+    let long = |resumes: &bool| from.len() as u64 == bytes(model, tokens.len(), *resumes);
+    let resumes = [true, false].into_iter().find(long);
+    let resumes = resumes.ok_or_else(|| damaged("it has another length"))?;
     let (summed, sum) = from.split_at(from.len() - BYTES);
-    if !summed.starts_with(&header(model, above, tokens)) {
+    if !summed.starts_with(&header(model, above, tokens, resumes)) {
         return Err(damaged("it is no page of these tokens"));
     }
     let mut expected = Sum::new();
@@ -106,7 +108,7 @@ pub(super) fn lend(
     }
     let start = before(tokens.len());
     let contents = from.slice(start, summed.len() - start);
-    let page = contents.and_then(|contents| empty.lend_page(model.backend(), contents));
+    let page = contents.and_then(|contents| empty.lend_page(model.backend(), resumes, contents));
     page.ok_or_else(|| damaged("its contents are not as long as a page's"))
 }
 
@@ -135,26 +137,25 @@ pub(super) fn next(
     let ids = found.get(FIXED..).unwrap_or_default().as_chunks().0;
     let ids = ids.iter().take(count).map(|id| u32::from_le_bytes(*id));
     let tokens: Vec<u32> = ids.collect();
-    let expected = header(model, above, &tokens);
-    if found != expected {
-        return Err(damaged(
-            "its pages belong to another model, other settings or another text",
-        ));
-    }
-    Ok(Some((tokens, body(model, empty, &expected, from)?)))
+    let same = |resumes: &bool| found == header(model, above, &tokens, *resumes);
+    let resumes = [true, false].into_iter().find(same).ok_or_else(|| {
+        damaged("its pages belong to another model, other settings or another text")
+    })?;
+    Ok(Some((tokens, body(model, empty, &found, resumes, from)?)))
 }
 
 fn body(
     model: &Model<Cpu>,
     empty: &State<Cpu>,
     header: &[u8],
+    resumes: bool,
     from: &mut impl Read,
 ) -> io::Result<Page<Cpu>> {
     // Taken by as much as belongs to this page, so that the buffer does not swallow the next.
-    let from = from.take(contents(model) + BYTES as u64);
+    let from = from.take(contents(model, resumes) + BYTES as u64);
     let mut from = Summed::new(BufReader::with_capacity(BUFFER, from));
     from.sum.update(header);
-    let page = empty.read_page(model.backend(), &mut from)?;
+    let page = empty.read_page(model.backend(), resumes, &mut from)?;
     let Summed { mut inner, sum } = from;
     let mut found = [0; BYTES];
     inner.read_exact(&mut found)?;

@@ -280,7 +280,7 @@ fn no_byte_of_a_page_can_change_unseen() {
     let whole = fs::read(written.page(1).1).unwrap();
     assert_eq!(
         whole.len() as u64,
-        record::bytes(written.engine.model(), PAGE)
+        record::bytes(written.engine.model(), PAGE, true)
     );
     assert!(written.read(&whole).is_ok());
     // Every byte of the header and of the sum, and every 53rd between them.
@@ -366,7 +366,7 @@ fn damaged_pages_are_removed_and_computed_again() {
 #[test]
 fn the_longest_unused_go_first_and_the_bound_holds() {
     let (engine, place) = (engine_in(Precision::Exact, 512), TempDir::new().unwrap());
-    let page = record::bytes(engine.model(), PAGE);
+    let page = record::bytes(engine.model(), PAGE, true);
     let mut config = config(place.path());
     config.disk.as_mut().unwrap().bytes = page * 20;
     let texts: Vec<Vec<u32>> = (0..8).map(|seed| prompt(seed, 330)).collect();
@@ -407,7 +407,7 @@ fn the_longest_unused_go_first_and_the_bound_holds() {
 fn two_loops_share_a_directory() {
     let (engine, place) = (engine_in(Precision::Exact, 1024), TempDir::new().unwrap());
     let mut config = config(place.path());
-    let page = record::bytes(engine.model(), PAGE);
+    let page = record::bytes(engine.model(), PAGE, true);
     config.disk.as_mut().unwrap().bytes = page * 20;
     std::thread::scope(|scope| {
         for seed in 0..2 {
@@ -559,7 +559,7 @@ fn a_text_is_saved_and_loaded_whole() {
         fs::write(&path, &bytes).unwrap();
         assert!(third.load(&path).is_err(), "byte {at}");
         fs::write(&path, &whole[..at]).unwrap();
-        let page = record::bytes(engine.model(), PAGE) as usize;
+        let page = record::bytes(engine.model(), PAGE, true) as usize;
         assert_eq!(third.load(&path).is_ok(), at % page == 0, "{at} bytes");
     }
     assert_eq!(
@@ -585,14 +585,14 @@ fn a_long_prefix_is_restored_in() {
     let mut config = config(place.path());
     config.disk.as_mut().unwrap().bytes = 8 << 30;
     let mut scheduler = Scheduler::new(&engine, config.clone());
-    let bytes = record::bytes(engine.model(), PAGE);
+    let bytes = record::bytes(engine.model(), PAGE, true);
     let noise: Vec<u8> = (0..bytes)
         .map(|i| (i.wrapping_mul(0x9e37_79b9) >> 13) as u8 & 0x3f)
         .collect();
     let empty = engine.model().state();
     let page = || {
         empty
-            .read_page(engine.model().backend(), &mut &noise[..])
+            .read_page(engine.model().backend(), true, &mut &noise[..])
             .unwrap()
     };
     scheduler

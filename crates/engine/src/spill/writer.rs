@@ -88,7 +88,7 @@ impl Writer {
 impl Place {
     pub(super) fn page_bytes(&self) -> u64 {
         use hearth_compute::Backend as _;
-        record::bytes(&self.model, self.model.backend().page_len())
+        record::bytes(&self.model, self.model.backend().page_len(), true)
     }
 
     pub(super) fn write(&self, (kept, used): &Dated) -> io::Result<()> {
@@ -98,7 +98,7 @@ impl Place {
             page,
             ..
         } = kept;
-        let bytes = record::bytes(&self.model, tokens.len());
+        let bytes = record::bytes(&self.model, tokens.len(), page.resumes());
         let fill = |to: &mut dyn io::Write| record::write(&self.model, *above, tokens, page, to);
         self.directory
             .write(above.then(tokens), bytes, *used, fill)?;

@@ -487,15 +487,16 @@ impl Models {
     /// Half of the memory that is free may hold keys and values, and one context in any case. More than full places and
     /// [`HISTORY`] is not taken: what was computed once would fill any memory.
     fn scheduler(&self, engine: &Engine, located: &Located) -> scheduler::Config {
-        let one = engine.model().state_bytes(engine.context());
+        let states = engine.model().recurrent_bytes();
+        let one = engine.model().state_bytes(engine.context()) + 4 * states;
         let free = self
             .config
             .memory
             .or_else(available_memory)
             .unwrap_or(usize::MAX);
         let most = (free / 2).max(one);
-        let page = engine.model().state_bytes(256).max(1);
         // A text of 256 tokens each has to fit, so that places are not taken away all the time.
+        let page = (engine.model().state_bytes(256) + 3 * states).max(1);
         let parallel = (most / page).clamp(1, PARALLEL);
         let parallel = self.config.parallel.unwrap_or(parallel);
         scheduler::Config {
