@@ -30,7 +30,7 @@ pub use rope::{Reach, Scaling, base_and_scaling};
 pub use settings::Settings;
 pub use spec::{
     Attention, Block, Experts, FeedForward, Head, Input, Layer, NormSpec, Op, Output, Positions,
-    Spec,
+    Selection, ShortConvolution, Spec, StateSpace,
 };
 pub use state::{Page, State};
 

@@ -61,7 +61,9 @@ pub enum Error {
         what: String,
     },
     /// A model that is no plain decoder.
-    #[error("{place}: this is {what}, and only decoders are converted; run the directory itself")]
+    #[error(
+        "{place}: this is {what}, and only decoders of attention are converted; run the directory itself"
+    )]
     NoDecoder {
         /// The checkpoint.
         place: String,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{hearth, json, refusal};
 
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 18] = [
     "llama",
     "mistral",
     "qwen2",
@@ -16,6 +16,10 @@ const FAMILIES: [&str; 14] = [
     "phi3",
     "mixtral",
     "qwen3moe",
+    "lfm2",
+    "mamba",
+    "falcon_mamba",
+    "mamba2",
     "bert",
     "xlm_roberta",
     "nomic_bert",

@@ -1,6 +1,8 @@
 //! Every operation against a plain reference in f64, in both precisions, on every instruction set and on
 //! teams of several sizes.
 
+mod recurrent;
+
 use hearth_format::{BlockType, Bytes, Storage, Tensor};
 use proptest::prelude::*;
 
@@ -105,18 +107,21 @@ proptest! {
     #[test]
     fn norm_equals_its_formula(
         seed in any::<u64>(), rows in 1usize..40, groups in 1usize..5, width in 1usize..600,
-        layer in any::<bool>(), weight in any::<bool>(), bias in any::<bool>(),
+        layer in any::<bool>(), weight in any::<bool>(), each in any::<bool>(), bias in any::<bool>(),
     ) {
         let mut noise = Noise(seed);
         let x = noise.buffer(rows, groups * width);
-        let (w, b) = (noise.fill(width), noise.fill(width));
+        // One weight for all groups of a row, or one for each.
+        let weights = if each { groups } else { 1 };
+        let (w, b) = (noise.fill(weights * width), noise.fill(width));
         let kind = if layer { NormKind::Layer } else { NormKind::Rms };
         let norm = Norm { kind, eps: 1e-5, width, weight: weight.then(|| w.clone()), bias: bias.then(|| b.clone()) };
-        let want: Vec<f64> = x.data.chunks(width).flat_map(|group| {
+        let want: Vec<f64> = x.data.chunks(width).enumerate().flat_map(|(number, group)| {
+            let w = &w[number % weights * width..][..width];
             let x = wide(group);
             let mean = if layer { x.iter().sum::<f64>() / width as f64 } else { 0.0 };
             let square = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
-            let (w, b) = (&w, &b);
+            let b = &b;
             x.into_iter().enumerate().map(move |(i, v)| {
                 let v = (v - mean) / (square + 1e-5).sqrt();
                 let v = if weight { v * f64::from(w[i]) } else { v };

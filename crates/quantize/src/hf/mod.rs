@@ -13,7 +13,7 @@ mod vocabulary;
 
 use hearth_format::Checkpoint;
 use hearth_model::{
-    Head, Reach, Scaling, Settings, Spec, base_and_scaling,
+    Head, Op, Reach, Scaling, Settings, Spec, base_and_scaling,
     families::{self, Family},
 };
 
@@ -90,6 +90,10 @@ impl<'a> Origin<'a> {
 fn beyond(spec: &Spec) -> Option<&'static str> {
     if spec.output.head == Head::None {
         return Some("an encoder");
+    }
+    let mut blocks = spec.layers.iter().flat_map(|layer| &layer.blocks);
+    if blocks.any(|block| matches!(block.op, Op::ShortConvolution(_) | Op::StateSpace(_))) {
+        return Some("a model with recurrent states");
     }
     let more = !spec.pooled.dense.is_empty() || spec.pooled.classifier.is_some();
     more.then_some("a model with layers after the pooling")

@@ -77,6 +77,9 @@ pub(super) fn plan<'a>(
                 }
                 Op::FeedForward(f) => planner.feed_forward(f)?,
                 Op::Experts(e) => planner.experts(e)?,
+                Op::ShortConvolution(_) | Op::StateSpace(_) => {
+                    unreachable!("models with recurrent states are refused before")
+                }
             }
         }
     }
