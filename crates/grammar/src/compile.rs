@@ -26,6 +26,19 @@ pub enum Grammar {
     /// Any JSON value.
     AnyJson,
     /// JSON that fits a JSON Schema (draft 2020-12 and what older drafts and OpenAPI share with it).
+    ///
+    /// What is written fits, but for what [`Matcher::warnings`] names and for names of further properties that are
+    /// written with escapes (`\u0061` beside a property `a`). Of what fits, some spellings are not written:
+    ///
+    /// - integers as `5.0` or `5e0`;
+    /// - numbers with a bound or a step in scientific notation: each has a decimal form, and the engine cannot count the
+    ///   digits before a point against an exponent. Unbounded numbers take exponents;
+    /// - numbers nearer than 1e-12 to a whole number that an interval of less than 1 excludes, as 0 in (0, 0.5];
+    /// - properties that an object does not list, where it says nothing of others and nothing is combined with it.
+    ///
+    /// A schema that no finite value fits, since it requires itself, is refused; a part of a schema that none fits is
+    /// not begun. Annotations beside a `$ref` say nothing; constraints beside it hold as well, in recursive schemas too.
+    /// Refused is only what combines a recursive schema with itself through the same property on both sides.
     Schema(Value),
     /// Text that matches a regular expression as a whole.
     Regex(String),
@@ -180,17 +193,7 @@ fn from_schema(schema: &Value) -> Result<Prepared> {
         warnings,
         paths,
     } = normalised(schema)?;
-    // The engine speaks of definitions by the numbers that they got.
-    let blame = move |mut reason: String| {
-        for (number, path) in paths.iter().enumerate().rev() {
-            let name = format!("#/$defs/{number}");
-            if reason.contains(&name) {
-                reason = reason.replace(&name, path);
-            }
-        }
-        let path = "#".to_owned();
-        Error::Schema { path, reason }
-    };
+    let blame = move |reason: String| schema::blame(&reason, &paths);
     Ok(Prepared {
         grammar: TopLevelGrammar::from_json_schema(schema),
         warnings,

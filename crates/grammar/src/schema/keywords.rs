@@ -197,12 +197,17 @@ impl Check {
 /// The engine compares in 64 bits. A bound beyond them that no number of an answer reaches says nothing.
 fn bounded_by(value: &Value, lower: bool) -> Checked {
     const LARGEST: f64 = 9e18;
+    /// Of what lies beyond a bound, the engine writes out the numbers with as many digits.
+    const LARGEST_LEAST: f64 = 9e17;
     match value.as_f64() {
         None => Checked::Wrong(format!("expected a number, found {}", brief(value))),
-        Some(bound) if bound.abs() <= LARGEST => Checked::Kept(value.clone()),
-        Some(bound) if (bound < 0.0) == lower => Checked::Dropped,
+        Some(bound) if (bound < 0.0) == lower => match bound.abs() <= LARGEST {
+            true => Checked::Kept(value.clone()),
+            false => Checked::Dropped,
+        },
+        Some(bound) if bound.abs() <= LARGEST_LEAST => Checked::Kept(value.clone()),
         Some(_) => Checked::Wrong(format!(
-            "expected a bound within ±{LARGEST:e}, found {value}"
+            "expected a bound within ±{LARGEST_LEAST:e}, found {value}"
         )),
     }
 }
@@ -211,17 +216,28 @@ fn bounded_by(value: &Value, lower: bool) -> Checked {
 fn step(value: &Value) -> Checked {
     const LONGEST: usize = 12;
     const LARGEST: u64 = 100_000;
-    if value.as_f64().is_none_or(|step| step <= 0.0) {
+    let Some(float) = value.as_f64().filter(|&step| step > 0.0) else {
         let found = brief(value);
         return Checked::Wrong(format!("expected a number above 0, found {found}"));
-    }
+    };
     let text = value.to_string();
     let digits = text.replace('.', "");
     let digits = digits.trim_matches('0').parse::<u64>();
     match digits {
-        Ok(digits) if digits <= LARGEST && text.len() <= LONGEST => Checked::Kept(value.clone()),
+        Ok(digits) if digits <= LARGEST && text.len() <= LONGEST && scales(float) => {
+            Checked::Kept(value.clone())
+        }
         _ => Checked::Ignored(format!("`multipleOf` {text}, of too many digits")),
     }
+}
+
+/// Whether the engine finds the digits of a step, which it multiplies by ten until nothing is left behind the point.
+fn scales(step: f64) -> bool {
+    let mut scaled = step;
+    while scaled.fract() != 0.0 {
+        scaled *= 10.0;
+    }
+    scaled <= f64::from(u32::MAX)
 }
 
 /// A value to be written as it stands; the engine holds numbers as f64.
@@ -343,12 +359,15 @@ mod tests {
             (Check::Step, json!(0), "wrong"),
             (Check::Step, json!(0.01), "kept"),
             (Check::Step, json!(1e9), "kept"),
+            (Check::Step, json!(0.07), "ignored"),
             (Check::Step, json!(1e300), "ignored"),
             (Check::Step, json!(4_294_967_291_u64), "ignored"),
             (LOWER, json!(true), "kept"),
             (LOWER, json!("1"), "wrong"),
             (LOWER, json!(-1e300), "dropped"),
             (LOWER, json!(1e300), "wrong"),
+            (LOWER, json!(1e18), "wrong"),
+            (LOWER, json!(-9e18), "kept"),
             (
                 Check::Bound {
                     lower: false,

@@ -5,8 +5,15 @@
 //! enforced is dropped and reported, and what is wrong is told with its path. Limits are kept here, before any work
 //! that multiplies.
 
+mod at_once;
+mod blame;
+mod bounds;
+mod definitions;
+mod finite;
 mod keywords;
 mod normalise;
 mod references;
+mod together;
 
+pub(crate) use blame::blame;
 pub(crate) use normalise::{Normalised, normalise};

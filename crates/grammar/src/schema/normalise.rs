@@ -1,12 +1,15 @@
 //! The rewriting itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
 use super::{
+    at_once::AtOnce,
+    bounds, definitions, finite,
     keywords::{Checked, Keyword, brief},
     references::{Places, child},
+    together::{combines, in_place, is_closed, parts},
 };
 use crate::{Error, Result};
 
@@ -15,7 +18,7 @@ const MOST_NODES: usize = 20_000;
 /// Characters of names and values.
 const MOST_TEXT: usize = 1 << 20;
 /// Schemas within schemas.
-const DEEPEST: usize = 100;
+pub(super) const DEEPEST: usize = 100;
 /// Alternatives are compared in pairs to see whether `oneOf` is anyOf; a larger one is taken for it.
 const MOST_COMPARED: usize = 200;
 /// Where schemas are combined, the engine copies one for each alternative of the other.
@@ -24,8 +27,6 @@ const MOST_COPIES: usize = 8_000_000;
 const MOST_CHOICES: usize = 1000;
 /// Patterns of names in one schema: each pair is compared.
 const MOST_NAME_PATTERNS: usize = 24;
-/// Patterns and formats that one string must fit at once.
-const MOST_AT_ONCE: usize = 4;
 /// More say nothing new.
 const MOST_WARNINGS: usize = 100;
 
@@ -40,24 +41,17 @@ pub(crate) struct Normalised {
 }
 
 pub(crate) fn normalise(schema: &Value) -> Result<Normalised> {
-    let mut work = Work {
-        places: Places::new(schema),
-        definitions: Vec::new(),
-        numbers: HashMap::new(),
-        warnings: Vec::new(),
-        nodes: 0,
-        text: 0,
-        alternatives: 0,
-        combines: false,
-    };
-    work.number("#".to_owned(), schema, false);
-    let mut definitions = Map::new();
-    while let Some((path, value, combined)) = work.definitions.get(definitions.len()).cloned() {
-        let definition = work.schema(&path, value, Place { depth: 0, combined })?;
-        definitions.insert(definitions.len().to_string(), definition);
+    let mut work = Work::new(schema, Copies::default());
+    let mut definitions = work.rewrite()?;
+    if let Some(copies) = work.copies_needed(&definitions) {
+        work = Work::new(schema, copies);
+        definitions = work.rewrite()?;
     }
     work.check_copies()?;
     AtOnce::check(&definitions)?;
+    let paths: Vec<String> = work.definitions.into_iter().map(|it| it.0).collect();
+    bounds::mend(&mut definitions);
+    finite::settle(&mut definitions, &paths)?;
     let schema = json!({
         "x-guidance": {
             "whitespace_flexible": false,
@@ -72,21 +66,29 @@ pub(crate) fn normalise(schema: &Value) -> Result<Normalised> {
     Ok(Normalised {
         schema,
         warnings: work.warnings,
-        paths: work
-            .definitions
-            .into_iter()
-            .map(|(path, ..)| path)
-            .collect(),
+        paths,
     })
+}
+
+/// What is copied, by address: the engine cannot combine a reference with anything while it is reading what is referred
+/// to, so where a recursive schema stands beside others its text stands there.
+#[derive(Default)]
+struct Copies {
+    /// Schemas that are copied.
+    targets: HashSet<*const Value>,
+    /// Schemas that copies go into. Each is a definition, so that its copies can lead back to it.
+    hosts: HashSet<*const Value>,
 }
 
 /// Where a schema stands.
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'a> {
     /// Schemas around it.
     depth: usize,
     /// What it says of a value is not all that is said: others have properties of their own.
     combined: bool,
+    /// The schema around it that says all there is of the same value; none where that is the schema itself.
+    host: Option<&'a Value>,
 }
 
 struct Work<'a> {
@@ -101,9 +103,63 @@ struct Work<'a> {
     alternatives: usize,
     /// Whether any schema is combined with another.
     combines: bool,
+    copies: Copies,
+    /// Referenced schemas that stand beside others, each with the schema that holds them together.
+    joined: Vec<(&'a Value, &'a Value)>,
+    /// The schemas that are being copied into one another.
+    chain: Vec<&'a Value>,
 }
 
 impl<'a> Work<'a> {
+    fn new(schema: &'a Value, copies: Copies) -> Self {
+        let mut work = Self {
+            places: Places::new(schema),
+            definitions: Vec::new(),
+            numbers: HashMap::new(),
+            warnings: Vec::new(),
+            nodes: 0,
+            text: 0,
+            alternatives: 0,
+            combines: false,
+            copies,
+            joined: Vec::new(),
+            chain: Vec::new(),
+        };
+        work.number("#".to_owned(), schema, false);
+        work
+    }
+
+    /// Rewrites the document and all that it refers to.
+    fn rewrite(&mut self) -> Result<Map<String, Value>> {
+        let mut done = Map::new();
+        while let Some((path, value, combined)) = self.definitions.get(done.len()).cloned() {
+            let place = Place {
+                depth: 0,
+                combined,
+                host: None,
+            };
+            let definition = self.schema(&path, value, place)?;
+            done.insert(done.len().to_string(), definition);
+        }
+        Ok(done)
+    }
+
+    /// What has to be copied, if anything.
+    fn copies_needed(&self, definitions: &Map<String, Value>) -> Option<Copies> {
+        let recursive = definitions::recursive(definitions);
+        let numbered = self.definitions.iter().zip(recursive);
+        let targets: HashSet<_> = numbered
+            .filter(|(_, recursive)| *recursive)
+            .map(|((_, value, _), _)| std::ptr::from_ref(*value))
+            .collect();
+        let joined = self.joined.iter();
+        let hosts: HashSet<_> = joined
+            .filter(|(_, target)| targets.contains(&std::ptr::from_ref(*target)))
+            .map(|(host, _)| std::ptr::from_ref(*host))
+            .collect();
+        (!hosts.is_empty()).then_some(Copies { targets, hosts })
+    }
+
     fn number(&mut self, path: String, value: &'a Value, combined: bool) -> usize {
         let next = self.definitions.len();
         let key = (std::ptr::from_ref(value), combined);
@@ -114,12 +170,17 @@ impl<'a> Work<'a> {
         number
     }
 
-    fn schema(&mut self, path: &str, value: &'a Value, place: Place) -> Result<Value> {
+    fn schema(&mut self, path: &str, value: &'a Value, place: Place<'a>) -> Result<Value> {
+        let is_host = self.copies.hosts.contains(&std::ptr::from_ref(value));
+        if is_host && place.host.is_none() && place.depth > 0 {
+            let number = self.number(path.to_owned(), value, place.combined);
+            return Ok(json!({"$ref": definitions::name(number)}));
+        }
         self.count(1, 0)?;
         bounded("schemas within schemas", place.depth, DEEPEST)?;
         match value {
             Value::Bool(_) => Ok(value.clone()),
-            Value::Object(map) => self.object(path, map, place),
+            Value::Object(map) => self.object(path, value, map, place),
             _ => Err(wrong(
                 path,
                 format!("expected an object or a boolean, found {}", brief(value)),
@@ -127,12 +188,23 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn object(&mut self, path: &str, map: &'a Map<String, Value>, place: Place) -> Result<Value> {
+    fn object(
+        &mut self,
+        path: &str,
+        value: &'a Value,
+        map: &'a Map<String, Value>,
+        place: Place<'a>,
+    ) -> Result<Value> {
         let mut out = Map::new();
         // What combines here may speak of one property in several places.
         let inner = Place {
             depth: place.depth + 1,
             combined: place.combined || combines(map),
+            host: None,
+        };
+        let beside = Place {
+            host: place.host.or((parts(map) > 1).then_some(value)),
+            ..inner
         };
         for (key, value) in map {
             let at = child(path, key);
@@ -150,9 +222,12 @@ impl<'a> Work<'a> {
                 }
                 Keyword::Items | Keyword::Choices => {
                     let before = self.nodes;
-                    let list = self.list(&at, value, inner)?;
-                    let key = self.choice(key, path, self.nodes - before);
-                    out.insert(key.to_owned(), list);
+                    let place = if in_place(key) { beside } else { inner };
+                    let list = self.list(&at, value, place)?;
+                    match self.choice(key, path, self.nodes - before) {
+                        "allOf" => conjoin(&mut out, list),
+                        key => drop(out.insert(key.to_owned(), list.into())),
+                    }
                 }
                 Keyword::Map => {
                     let members = self.members(&at, value, inner)?;
@@ -162,10 +237,7 @@ impl<'a> Work<'a> {
                     }
                     out.insert(key.clone(), members);
                 }
-                Keyword::Reference => {
-                    let reference = self.reference(&at, value, inner.combined)?;
-                    out.insert("$ref".to_owned(), reference);
-                }
+                Keyword::Reference => self.reference(&mut out, &at, value, beside)?,
                 Keyword::Value(check) => match check.apply(value) {
                     Checked::Kept(kept) => {
                         self.count_value(&kept)?;
@@ -194,14 +266,14 @@ impl<'a> Work<'a> {
         key: &str,
         at: &str,
         value: &'a Value,
-        place: Place,
+        place: Place<'a>,
     ) -> Result<()> {
         let schema = self.schema(at, value, place)?;
         out.insert(key.to_owned(), schema);
         Ok(())
     }
 
-    fn list(&mut self, at: &str, value: &'a Value, place: Place) -> Result<Value> {
+    fn list(&mut self, at: &str, value: &'a Value, place: Place<'a>) -> Result<Vec<Value>> {
         let list = value.as_array().filter(|list| !list.is_empty());
         let list = list.ok_or_else(|| {
             let found = brief(value);
@@ -216,7 +288,7 @@ impl<'a> Work<'a> {
         schemas.collect()
     }
 
-    fn members(&mut self, at: &str, value: &'a Value, place: Place) -> Result<Value> {
+    fn members(&mut self, at: &str, value: &'a Value, place: Place<'a>) -> Result<Value> {
         let map = value.as_object().ok_or_else(|| {
             let found = brief(value);
             wrong(at, format!("expected schemas by name, found {found}"))
@@ -230,15 +302,54 @@ impl<'a> Work<'a> {
         Ok(Value::Object(out))
     }
 
-    fn reference(&mut self, at: &str, value: &'a Value, combined: bool) -> Result<Value> {
+    fn reference(
+        &mut self,
+        out: &mut Map<String, Value>,
+        at: &str,
+        value: &'a Value,
+        place: Place<'a>,
+    ) -> Result<()> {
         let found = match value.as_str() {
             Some(reference) => self.places.find(reference),
             None => Err(format!("expected a reference, found {}", brief(value))),
         };
         let (path, target) = found.map_err(|reason| wrong(at, reason))?;
         self.alternatives += 1;
-        let number = self.number(path, target, combined);
-        Ok(format!("#/$defs/{number}").into())
+        let copied = self.copies.targets.contains(&std::ptr::from_ref(target));
+        match place.host {
+            Some(_) if copied => {
+                let copy = self.copy(at, &path, target, place)?;
+                conjoin(out, vec![copy]);
+                return Ok(());
+            }
+            Some(host) => self.joined.push((host, target)),
+            None => {}
+        }
+        let number = self.number(path, target, place.combined);
+        let name = Value::from(definitions::name(number));
+        match out.contains_key("$ref") {
+            true => conjoin(out, vec![json!({ "$ref": name })]),
+            false => drop(out.insert("$ref".to_owned(), name)),
+        }
+        Ok(())
+    }
+
+    /// The text of a schema that stands beside others.
+    fn copy(&mut self, at: &str, path: &str, target: &'a Value, place: Place<'a>) -> Result<Value> {
+        if self.chain.iter().any(|open| std::ptr::eq(*open, target)) {
+            let reason = format!(
+                "the reference leads back to {path} with no property or item in between; take it out of one of the schemas on the way"
+            );
+            return Err(wrong(at, reason));
+        }
+        self.chain.push(target);
+        let copy = self.schema(path, target, place);
+        self.chain.pop();
+        let mut copy = copy?;
+        if let Value::Object(map) = &mut copy {
+            map.insert(definitions::SOURCE.to_owned(), path.into());
+        }
+        Ok(copy)
     }
 
     /// The name under which a list of schemas is passed on.
@@ -253,8 +364,10 @@ impl<'a> Work<'a> {
     }
 
     fn warn(&mut self, what: String) {
-        if self.warnings.len() < MOST_WARNINGS {
-            self.warnings.push(format!("ignored: {what}"));
+        let warning = format!("ignored: {what}");
+        // A schema that is copied says the same again.
+        if self.warnings.len() < MOST_WARNINGS && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
     }
 
@@ -323,104 +436,12 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Counts the patterns that apply to one string together.
-struct AtOnce<'a> {
-    definitions: &'a Map<String, Value>,
-    /// By reference; while one is being counted, none.
-    known: HashMap<&'a str, usize>,
-}
-
-impl<'a> AtOnce<'a> {
-    fn check(definitions: &'a Map<String, Value>) -> Result<()> {
-        let mut counter = Self {
-            definitions,
-            known: HashMap::new(),
-        };
-        let mut pending: Vec<&Value> = definitions.values().collect();
-        while let Some(value) = pending.pop() {
-            let found = counter.count(value, 0);
-            bounded("patterns for one string", found, MOST_AT_ONCE)?;
-            match value {
-                Value::Object(map) => pending.extend(map.values()),
-                Value::Array(list) => pending.extend(list),
-                _ => {}
-            }
-        }
-        Ok(())
+/// Adds schemas that have to fit as well.
+fn conjoin(out: &mut Map<String, Value>, schemas: Vec<Value>) {
+    let all = out.entry("allOf").or_insert_with(|| json!([]));
+    if let Value::Array(all) = all {
+        all.extend(schemas);
     }
-
-    fn count(&mut self, value: &'a Value, depth: usize) -> usize {
-        let Value::Object(map) = value else {
-            return 0;
-        };
-        let mut sum = 0_usize;
-        for (key, value) in map {
-            sum = sum.saturating_add(match (key.as_str(), value) {
-                ("pattern" | "format", Value::String(_)) => 1,
-                ("$ref", Value::String(reference)) if depth < DEEPEST => {
-                    self.reference(reference, depth + 1)
-                }
-                ("allOf", Value::Array(list)) => {
-                    let counts = list.iter().map(|value| self.count(value, depth + 1));
-                    counts.fold(0, usize::saturating_add)
-                }
-                ("anyOf" | "oneOf", Value::Array(list)) => {
-                    let counts = list.iter().map(|value| self.count(value, depth + 1));
-                    counts.max().unwrap_or(0)
-                }
-                _ => 0,
-            });
-        }
-        sum
-    }
-
-    fn reference(&mut self, reference: &'a str, depth: usize) -> usize {
-        if let Some(&known) = self.known.get(reference) {
-            return known;
-        }
-        self.known.insert(reference, 0);
-        let number = reference.rsplit('/').next().unwrap_or_default();
-        let target = self.definitions.get(number);
-        let found = target.map_or(0, |target| self.count(target, depth));
-        self.known.insert(reference, found);
-        found
-    }
-}
-
-/// Whether a schema says of one value more than one thing that may name properties.
-fn combines(map: &Map<String, Value>) -> bool {
-    const NAMES: [&str; 5] = ["properties", "patternProperties", "anyOf", "oneOf", "$ref"];
-    let all = map
-        .get("allOf")
-        .and_then(Value::as_array)
-        .map_or(0, Vec::len);
-    let others = NAMES.iter().filter(|name| map.contains_key(**name)).count();
-    all + others > 1 || map.contains_key("additionalProperties")
-}
-
-/// Whether an object has the properties that are listed and no others. JSON Schema allows others where it says nothing
-/// of them; who writes a schema for an answer means what is listed, and models that may go on do not stop.
-fn is_closed(out: &Map<String, Value>) -> bool {
-    const OPEN: [&str; 6] = [
-        "additionalProperties",
-        "patternProperties",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "$ref",
-    ];
-    let Some(Value::Object(properties)) = out.get("properties") else {
-        return false;
-    };
-    let required = out.get("required").and_then(Value::as_array);
-    let mut required = required.into_iter().flatten().filter_map(Value::as_str);
-    let least = out
-        .get("minProperties")
-        .and_then(Value::as_u64)
-        .unwrap_or(0);
-    !OPEN.iter().any(|key| out.contains_key(*key))
-        && required.all(|name| properties.contains_key(name))
-        && least <= properties.len() as u64
 }
 
 /// Formats of numbers (`int32`, `double`) say how wide they are stored, which no text shows.
@@ -429,14 +450,14 @@ fn is_numeric(map: &Map<String, Value>) -> bool {
     matches!(name, Some("number" | "integer"))
 }
 
-fn wrong(path: &str, reason: String) -> Error {
+pub(super) fn wrong(path: &str, reason: String) -> Error {
     Error::Schema {
         path: path.to_owned(),
         reason,
     }
 }
 
-fn bounded(what: &'static str, found: usize, limit: usize) -> Result<()> {
+pub(super) fn bounded(what: &'static str, found: usize, limit: usize) -> Result<()> {
     if found <= limit {
         return Ok(());
     }

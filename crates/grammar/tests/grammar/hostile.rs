@@ -133,6 +133,26 @@ fn schemas() -> Vec<(&'static str, Value)> {
             json!({"const": "\u{0}\u{7f}\u{ffff}\u{10ffff}\\\""}),
         ),
         (
+            "recursive and combined everywhere",
+            json!({"$ref": "#/$defs/0", "$defs": object((0..300).map(|n| {
+                let base = if n % 4 == 0 { json!({"required": ["a"]}) } else { json!({"$ref": format!("#/$defs/{}", n - 1)}) };
+                let schema = json!({"type": "object", "allOf": [base, {"minProperties": 1}],
+                    "properties": {"a": {"$ref": format!("#/$defs/{}", (n * 7 + 1) % 300), "required": ["a"]}}});
+                (n.to_string(), schema)
+            }))}),
+        ),
+        (
+            "choices that require each other",
+            json!({"$ref": "#/$defs/0", "$defs": object((0..120).map(|n| {
+                let next = |step: usize| format!("#/$defs/{}", (n + step) % 120);
+                let choices = match n % 6 {
+                    0 => json!([{"required": ["b"]}]),
+                    _ => json!([{"$ref": format!("#/$defs/{}", n - 1)}, {"required": ["a"]}, {"$ref": format!("#/$defs/{}", n - 1), "required": ["b"]}]),
+                };
+                (n.to_string(), json!({"type": "object", "anyOf": choices, "properties": {"a": {"$ref": next(1)}, "b": {"$ref": next(2)}}}))
+            }))}),
+        ),
+        (
             "own options",
             json!({"x-guidance": {"whitespace_flexible": true, "item_separator": "("}, "type": "object"}),
         ),

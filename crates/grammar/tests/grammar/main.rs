@@ -7,4 +7,6 @@ mod random;
 mod schemas;
 mod support;
 mod texts;
+mod valid;
+mod validate;
 mod vocabularies;

@@ -308,6 +308,122 @@ fn schemas_that_nothing_fits_are_refused() {
     }
 }
 
+/// A person whose friends are people, kept as animals' owners: `Pet` is combined where it is referred to and while it is
+/// being read.
+fn pets() -> Value {
+    json!({
+        "$ref": "#/$defs/Person",
+        "$defs": {
+            "Person": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "pets": {"type": "array", "items": {"type": "object", "oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]}},
+                },
+                "required": ["name"],
+            },
+            "Pet": {
+                "type": "object",
+                "properties": {"kind": {"type": "string"}, "owner": {"$ref": "#/$defs/Person", "description": "whose", "default": null, "examples": []}},
+                "required": ["kind"],
+            },
+            "Cat": {"allOf": [{"$ref": "#/$defs/Pet"}, {"properties": {"kind": {"const": "cat"}, "lives": {"type": "integer"}}}]},
+            "Dog": {"allOf": [{"$ref": "#/$defs/Pet"}], "properties": {"kind": {"const": "dog"}}, "required": ["owner"]},
+        },
+    })
+}
+
+#[test]
+fn recursive_schemas_may_stand_beside_others() {
+    let node = |next: Value| json!({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {"v": {"type": "integer"}, "next": next}}}});
+    let rows: Vec<(Value, &[&str], &[&str])> = vec![
+        (
+            node(
+                json!({"$ref": "#/$defs/n", "description": "d", "title": "T", "default": {}, "examples": [1], "deprecated": true}),
+            ),
+            &["{}", "{\"v\":1,\"next\":{\"next\":{}}}"],
+            &["{\"next\":1}"],
+        ),
+        (
+            node(json!({"$ref": "#/$defs/n", "required": ["v"]})),
+            &["{}", "{\"next\":{\"v\":1,\"next\":{\"v\":2}}}"],
+            &["{\"next\":{}}", "{\"next\":{\"v\":1,\"next\":{}}}"],
+        ),
+        (
+            node(json!({"type": ["object", "null"], "$ref": "#/$defs/n"})),
+            &["{\"next\":{\"next\":{}}}"],
+            &["{\"next\":null}"],
+        ),
+        (
+            node(json!({"$ref": "#/$defs/n", "nullable": true, "required": ["v"]})),
+            &["{\"next\":null}", "{\"next\":{\"v\":1,\"next\":null}}"],
+            &["{\"next\":{}}"],
+        ),
+        (
+            node(
+                json!({"anyOf": [{"$ref": "#/$defs/n"}, {"type": "array", "items": {"$ref": "#"}}], "minItems": 1, "required": ["v"]}),
+            ),
+            &["{\"next\":[{}]}", "{\"next\":{\"v\":1,\"next\":[{}, {}]}}"],
+            &["{\"next\":[]}", "{\"next\":{}}"],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "#", "properties": {"b": {"const": 1}}}, "b": {"type": "integer"}}}),
+            &["{\"b\":2}", "{\"a\":{\"b\":1}}"],
+            &["{\"a\":{\"b\":2}}"],
+        ),
+        (
+            pets(),
+            &[
+                "{\"name\":\"a\",\"pets\":[{\"kind\":\"cat\",\"owner\":{\"name\":\"b\"},\"lives\":9}]}",
+                "{\"name\":\"a\",\"pets\":[{\"kind\":\"dog\",\"owner\":{\"name\":\"b\",\"pets\":[{\"kind\":\"cat\"}]}}]}",
+            ],
+            &[
+                "{\"name\":\"a\",\"pets\":[{\"kind\":\"dog\"}]}",
+                "{\"name\":\"a\",\"pets\":[{\"kind\":\"cow\"}]}",
+            ],
+        ),
+    ];
+    for (schema, good, bad) in rows {
+        check(&Grammar::Schema(schema), good, bad);
+    }
+}
+
+#[test]
+fn what_is_combined_without_an_end_is_refused_by_name() {
+    for (schema, place) in [
+        // Both sides lead back to the whole through the same property.
+        (
+            json!({"type": "object", "properties": {"next": {"$ref": "#", "properties": {"next": {"$ref": "#", "required": ["v"]}, "v": true}}}}),
+            "#",
+        ),
+        (
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"type": "object", "allOf": [{"$ref": "#/$defs/a"}]}}}),
+            "#/$defs/a",
+        ),
+    ] {
+        match bytes().matcher(&Grammar::Schema(schema.clone())) {
+            Err(Error::Schema { path, reason }) => {
+                println!("{path}: {reason}");
+                assert!(path.starts_with(place), "{schema}: {path}");
+                assert!(reason.contains("back to"), "{schema}: {reason}");
+            }
+            other => panic!("{schema}: {other:?}"),
+        }
+    }
+}
+
+/// What has no end is not begun where something else fits.
+#[test]
+fn endless_parts_are_left_out() {
+    let schema = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}, "b": {"anyOf": [{"$ref": "#/$defs/x"}, {"type": "null"}]}},
+        "$defs": {"x": {"type": "object", "properties": {"x": {"$ref": "#/$defs/x"}}, "required": ["x"]}}});
+    check(
+        &Grammar::Schema(schema),
+        &["{}", "{\"b\":null}"],
+        &["{\"a\"", "{\"b\":{"],
+    );
+}
+
 #[test]
 fn blanks_cannot_go_on_for_ever() {
     let start = matcher(&Grammar::AnyJson);
