@@ -8,6 +8,7 @@ pub mod frame;
 pub mod llama_server;
 pub mod ollama;
 pub mod openai;
+mod record;
 
 pub use fields::Fields;
 pub use frame::{Frame, Stamp};

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 use super::error::error;
 use super::request::Shape;
 use crate::core::{Event, Failure, Finish, Outcome, Piece, Started};
-use crate::dialects::frame::{Frame, Stamp};
+use crate::dialects::{
+    frame::{Frame, Stamp},
+    record::record,
+};
 
 /// Begins the id of a call, before the model's own.
 pub(super) const CALL: &str = "toolu_";
@@ -25,7 +28,12 @@ enum Change {
     /// The block ended.
     Close,
     /// The message ended: why, at which stop, and what it took.
-    End(&'static str, Option<String>, Value),
+    End {
+        reason: &'static str,
+        stop: Option<String>,
+        usage: Value,
+        hearth: Value,
+    },
     /// Nothing follows.
     Stop,
     /// It failed.
@@ -192,17 +200,25 @@ impl Writer {
             }
         }
         self.close(changes);
-        let (reason, stop) = self.reason(outcome.finish);
+        let (reason, stop) = self.reason(&outcome.finish);
         let started = self.started.clone().unwrap_or_default();
-        changes.push(Change::End(reason, stop, usage(&started, outcome.tokens)));
+        let notes = self.shape.notes.iter().cloned();
+        changes.push(Change::End {
+            reason,
+            stop,
+            usage: usage(&started, outcome.tokens),
+            hearth: record(&started, std::iter::once(&outcome), notes),
+        });
     }
 
-    fn reason(&self, finish: Finish) -> (&'static str, Option<String>) {
+    fn reason(&self, finish: &Finish) -> (&'static str, Option<String>) {
         match finish {
             Finish::Length => ("max_tokens", None),
             Finish::Context => ("model_context_window_exceeded", None),
             _ if self.called => ("tool_use", None),
-            Finish::Stop(text) if self.shape.stops.contains(&text) => ("stop_sequence", Some(text)),
+            Finish::Stop(text) if self.shape.stops.contains(text) => {
+                ("stop_sequence", Some(text.clone()))
+            }
             Finish::Stop(_) | Finish::End | Finish::Cancelled => ("end_turn", None),
         }
     }
@@ -283,10 +299,16 @@ impl Frames {
                 self.index += 1;
                 frame("content_block_stop", &json!({ "index": index }))
             }
-            Change::End(reason, stop, usage) => frame(
-                "message_delta",
-                &json!({ "delta": { "stop_reason": reason, "stop_sequence": stop }, "usage": usage }),
-            ),
+            Change::End {
+                reason,
+                stop,
+                usage,
+                hearth,
+            } => {
+                let delta = json!({ "stop_reason": reason, "stop_sequence": stop });
+                let fields = json!({ "delta": delta, "usage": usage, "hearth": hearth });
+                frame("message_delta", &fields)
+            }
             Change::Stop => {
                 self.over = true;
                 frame("message_stop", &json!({}))
@@ -345,11 +367,17 @@ pub fn whole(
                     block["input"] = arguments(&input);
                 }
             }
-            Change::End(reason, stop, usage) => {
+            Change::End {
+                reason,
+                stop,
+                usage,
+                hearth,
+            } => {
                 message["content"] = Value::Array(std::mem::take(&mut blocks));
                 message["stop_reason"] = Value::from(reason);
                 message["stop_sequence"] = Value::from(stop);
                 message["usage"] = usage;
+                message["hearth"] = hearth;
             }
             Change::Stop => return Ok(message),
             Change::Fail(failure) => return Err(failure),

@@ -28,6 +28,8 @@ pub struct Shape {
     pub stops: Vec<String>,
     /// Thoughts are left out of their blocks.
     pub thoughts_omitted: bool,
+    /// What was left out or understood otherwise, in words.
+    pub notes: Vec<String>,
 }
 
 /// Settings of sampling that are passed on under their own names. The first three are Anthropic's.
@@ -167,6 +169,7 @@ fn read(body: Map<String, Value>, generates: bool) -> Result<Asked, Failure> {
         shape: Shape {
             stops,
             thoughts_omitted: thinking.omitted,
+            notes: warnings.clone(),
         },
         warnings,
     })

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Frame, Stamp};
+use super::super::{Frame, Stamp, record::record};
 use super::common::{Action, Asked, Kind};
 use super::part::{Calls, Part};
 use super::time;
@@ -127,23 +127,10 @@ impl Frames {
                 frame.insert(name.to_owned(), json!(number));
             }
         }
-        frame.insert("hearth".to_owned(), self.hearth(outcome));
+        let outcomes = std::iter::once(outcome);
+        let record = record(&self.started, outcomes, self.warnings.iter().cloned());
+        frame.insert("hearth".to_owned(), record);
         Frame::json(&Value::Object(frame))
-    }
-
-    /// What Ollama does not say: how full the context is, what did not fit in it, and what was ignored.
-    fn hearth(&self, outcome: &Outcome) -> Value {
-        let all = self.started.prompt_tokens + outcome.tokens;
-        let warnings: Vec<&String> = self.warnings.iter().chain(&self.started.warnings).collect();
-        json!({
-            "used": all.saturating_sub(outcome.dropped_tokens),
-            "limit": self.started.context,
-            "dropped": {
-                "messages": self.started.dropped_messages,
-                "tokens": outcome.dropped_tokens,
-            },
-            "warnings": warnings,
-        })
     }
 }
 

@@ -305,7 +305,7 @@ fn what_did_not_fit_and_what_was_ignored_is_told() {
         lines[0]["hearth"],
         json!({
             "used": 120, "limit": 128, "dropped": {"messages": 2, "tokens": 40},
-            "warnings": ["zed is ignored: not known here", "num_ctx was lowered"],
+            "warnings": ["num_ctx was lowered", "zed is ignored: not known here"],
         })
     );
 }

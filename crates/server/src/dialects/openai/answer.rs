@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::core::{Event, Failure, Finish, Outcome, Piece, Started, Token};
+use crate::{
+    core::{Event, Failure, Finish, Outcome, Piece, Started, Token},
+    dialects::record::record,
+};
 
 /// The events so far of one request.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +87,7 @@ impl Answer {
         self.choices.iter().all(|choice| choice.outcome.is_some())
     }
 
-    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> + Clone {
         self.choices
             .iter()
             .filter_map(|choice| choice.outcome.as_ref())
@@ -118,37 +121,14 @@ impl Answer {
     /// What no other server tells: how full the context is, what was dropped, and what was understood otherwise than it was
     /// written. `ignored` are the paths of fields that nobody read.
     pub fn hearth(&self, notes: &[String], ignored: &[String]) -> Value {
-        let started = &self.started;
-        let longest = self
-            .outcomes()
-            .map(|outcome| outcome.tokens)
-            .max()
-            .unwrap_or(0);
-        let dropped = self
-            .outcomes()
-            .map(|outcome| outcome.dropped_tokens)
-            .sum::<usize>();
-        let mut warnings = started.warnings.clone();
-        warnings.extend_from_slice(notes);
-        warnings.extend(
-            ignored
-                .iter()
-                .map(|path| format!("the field {path} is not known and was ignored")),
-        );
-        if self
-            .outcomes()
-            .any(|outcome| outcome.finish == Finish::Cancelled)
-        {
-            warnings.push(
-                "the answer was cut: the request was cancelled or the server shuts down".to_owned(),
-            );
-        }
-        json!({
-            "used": (started.prompt_tokens + longest).saturating_sub(dropped),
-            "limit": started.context,
-            "dropped": { "messages": started.dropped_messages, "tokens": dropped },
-            "warnings": warnings,
-        })
+        let ignored = ignored
+            .iter()
+            .map(|path| format!("the field {path} is not known and was ignored"));
+        record(
+            &self.started,
+            self.outcomes(),
+            notes.iter().cloned().chain(ignored),
+        )
     }
 
     /// `timings`, as llama-server's clients show them: of the choice that took longest.

@@ -19,6 +19,7 @@ fn started() -> Event {
         model: "m:latest".into(),
         prompt_tokens: 12,
         cached_tokens: 8,
+        context: 100,
         ..Started::default()
     })
 }
@@ -38,6 +39,11 @@ fn end(finish: Finish) -> Event {
         ..Outcome::default()
     };
     Event::End { choice: 0, outcome }
+}
+
+/// What the context held at the end.
+fn hearth(warnings: &[&str]) -> Value {
+    json!({"used": 43, "limit": 100, "dropped": {"messages": 0, "tokens": 0}, "warnings": warnings})
 }
 
 fn thought(text: &str) -> Piece {
@@ -143,10 +149,14 @@ fn a_stream_with_every_kind_of_block() {
             json!({"type": "tool_use", "id": "toolu_2", "name": "now", "input": {}}),
         ),
         stop(3),
-        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": usage(31)}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": usage(31), "hearth": hearth(&["kept back"])}),
         json!({"type": "message_stop"}),
     ];
-    let found: Vec<Value> = stream(example(), Shape::default())
+    let shape = Shape {
+        notes: vec!["kept back".into()],
+        ..Shape::default()
+    };
+    let found: Vec<Value> = stream(example(), shape)
         .into_iter()
         .map(|it| it.1)
         .collect();
@@ -178,7 +188,7 @@ fn the_same_answer_whole() {
                 {"type": "tool_use", "id": "toolu_1", "name": "get_w", "input": {"city": "Oslo"}},
                 {"type": "tool_use", "id": "toolu_2", "name": "now", "input": {}},
             ],
-            "stop_reason": "tool_use", "stop_sequence": null, "usage": usage(31),
+            "stop_reason": "tool_use", "stop_sequence": null, "usage": usage(31), "hearth": hearth(&[]),
         })
     );
 }
@@ -331,6 +341,7 @@ fn accumulate(frames: Vec<(&'static str, Value)>) -> Value {
                 message["stop_reason"] = data["delta"]["stop_reason"].clone();
                 message["stop_sequence"] = data["delta"]["stop_sequence"].clone();
                 message["usage"] = data["usage"].clone();
+                message["hearth"] = data["hearth"].clone();
             }
             "ping" | "message_stop" => {}
             other => panic!("{other}"),
