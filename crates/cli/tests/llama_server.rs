@@ -4,33 +4,31 @@
 mod server;
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    io::{BufRead, BufReader, Read},
+    ops::Deref,
     path::Path,
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output},
 };
 
 use serde_json::{Value, json};
+use server::{Server, program};
 
-struct Server {
-    child: Child,
-    address: String,
-    _store: tempfile::TempDir,
+/// A server whose answers are JSON.
+struct Llama(Server);
+
+impl Deref for Llama {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 fn command(store: &Path, flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
-    command
-        .arg("llama-server")
-        .args(flags)
-        .env("HEARTH_MODELS", store.join("models"))
-        .env("HOME", store)
-        .env_remove("XDG_CONFIG_HOME");
-    command
+    program(store, &[&["llama-server"], flags].concat())
 }
 
-impl Server {
+impl Llama {
     /// Bard on any free port, once it is loaded.
     fn start(more: &[&str]) -> Self {
         let flags = ["-m", "bard", "-c", "512", "--port", "0"];
@@ -39,71 +37,21 @@ impl Server {
 
     fn with(flags: &[&str]) -> Self {
         let store = tempfile::tempdir().unwrap();
-        let mut child = command(store.path(), flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let address = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap()
-            .to_owned();
-        let server = Self {
-            child,
-            address,
-            _store: store,
-        };
-        server.until(|| server.get("/health").0 == 200);
-        server
-    }
-
-    fn until(&self, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            assert!(begun.elapsed() < Duration::from_secs(120), "it never came");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let time = Some(Duration::from_secs(120));
-        stream.set_read_timeout(time).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}",
-            self.address
-        )
-        .unwrap();
-        stream
+        let command = command(store.path(), flags);
+        let llama = Self(Server::begin(store, command));
+        llama.until(|| llama.get("/health").0 == 200);
+        llama
     }
 
     fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
-        let mut text = String::new();
-        self.send(method, path, headers, body)
-            .read_to_string(&mut text)
-            .unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
-        (
-            status,
-            match chunked {
-                true => server::joined(body),
-                false => body.to_owned(),
-            },
-        )
+        let (status, _, body) = self.0.ask(method, path, headers, body);
+        (status, body)
     }
 
     fn get(&self, path: &str) -> (u16, Value) {
         let (status, text) = self.ask("GET", path, "", "");
-        (status, serde_json::from_str(&text).unwrap())
+        let value = serde_json::from_str(&text);
+        (status, value.unwrap_or_else(|_| panic!("{path}: {text}")))
     }
 
     fn post(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -113,9 +61,7 @@ impl Server {
     }
 
     fn json(&self, path: &str, body: Value) -> Value {
-        let (status, value) = self.post(path, &body);
-        assert_eq!(status, 200, "{path}: {value}");
-        value
+        self.0.json(path, &body)
     }
 
     /// The objects of a native stream.
@@ -123,17 +69,16 @@ impl Server {
         body["stream"] = json!(true);
         let (status, text) = self.ask("POST", path, "", &body.to_string());
         assert_eq!(status, 200, "{text}");
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.map(|data| serde_json::from_str(data).unwrap())
-            .collect()
+        objects(&text)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The objects of an event stream.
+fn objects(text: &str) -> Vec<Value> {
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter(|data| *data != "[DONE]")
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect()
 }
 
 fn texts(frames: &[Value], index: u64) -> String {
@@ -158,7 +103,7 @@ fn greedy(more: Value) -> Value {
 
 #[test]
 fn a_completion_whole_and_in_pieces() {
-    let server = Server::start(&[]);
+    let server = Llama::start(&[]);
     let whole = server.json("/completion", greedy(json!({"return_tokens": true})));
     let text = whole["content"].as_str().unwrap();
     assert!(!text.is_empty() && whole["stop"] == true, "{whole}");
@@ -202,7 +147,7 @@ fn a_completion_whole_and_in_pieces() {
 
 #[test]
 fn several_prompts_come_mixed_and_each_as_if_alone() {
-    let server = Server::start(&[]);
+    let server = Llama::start(&[]);
     let prompts = ["To be", "Once upon", "My lord"];
     let alone: Vec<String> = prompts
         .iter()
@@ -231,7 +176,7 @@ fn several_prompts_come_mixed_and_each_as_if_alone() {
 
 #[test]
 fn how_far_a_prompt_is_read_is_told() {
-    let server = Server::start(&[]);
+    let server = Llama::start(&[]);
     let long = "Now is the winter of our discontent. ".repeat(20);
     let asked = greedy(json!({"prompt": long, "return_progress": true}));
     let frames = server.stream("/completion", asked);
@@ -247,7 +192,7 @@ fn how_far_a_prompt_is_read_is_told() {
 
 #[test]
 fn refusals_have_the_status_as_their_code() {
-    let server = Server::start(&["-np", "2"]);
+    let server = Llama::start(&["-np", "2"]);
     let long = "word ".repeat(3000);
     for (path, body, status, kind) in [
         ("/completion", json!({}), 400, "invalid_request_error"),
@@ -351,7 +296,7 @@ fn refusals_have_the_status_as_their_code() {
 
 #[test]
 fn what_the_server_says_of_itself() {
-    let server = Server::start(&[
+    let server = Llama::start(&[
         "-a",
         "poet,bard",
         "--tags",
@@ -409,7 +354,7 @@ fn what_the_server_says_of_itself() {
 
 #[test]
 fn places_show_what_is_done() {
-    let server = Server::start(&["-np", "2"]);
+    let server = Llama::start(&["-np", "2"]);
     let (_, slots) = server.get("/slots");
     assert_eq!(slots.as_array().unwrap().len(), 2);
     assert_eq!(
@@ -451,7 +396,7 @@ fn a_place_outlives_the_server() {
     let prompt = "Now is the winter of our discontent. ".repeat(12);
     let asked = || greedy(json!({"prompt": prompt, "id_slot": 1}));
     let file = json!({"filename": "one.bin"});
-    let server = Server::start(&flags);
+    let server = Llama::start(&flags);
     let first = server.json("/completion", asked());
     assert_eq!(first["timings"]["cache_n"], 0);
     let kept = server.json("/slots/1?action=save", file.clone());
@@ -463,7 +408,7 @@ fn a_place_outlives_the_server() {
     assert!(kept["n_written"].as_u64().unwrap() > 1000, "{kept}");
     drop(server);
 
-    let server = Server::start(&flags);
+    let server = Llama::start(&flags);
     let back = server.json("/slots/1?action=restore", file.clone());
     assert_eq!(
         (&back["n_restored"], &back["n_read"]),
@@ -497,7 +442,7 @@ fn a_place_outlives_the_server() {
 
 #[test]
 fn chats_take_native_fields_and_need_no_model() {
-    let server = Server::start(&["--temp", "0", "-n", "6"]);
+    let server = Llama::start(&["--temp", "0", "-n", "6"]);
     let hello = json!([{"role": "user", "content": "Speak."}]);
     let chat = server.json("/v1/chat/completions", json!({"messages": hello}));
     assert_eq!(chat["model"], "bard");
@@ -532,7 +477,7 @@ fn chats_take_native_fields_and_need_no_model() {
 
 #[test]
 fn prompts_of_chats_are_counted() {
-    let server = Server::start(&["--temp", "0", "-n", "2"]);
+    let server = Llama::start(&["--temp", "0", "-n", "2"]);
     let body = json!({"messages": [{"role": "user", "content": "Speak."}]});
     let chat = server.json("/v1/chat/completions", body.clone());
     for path in [
@@ -549,7 +494,7 @@ fn prompts_of_chats_are_counted() {
 
 #[test]
 fn thoughts_of_what_runs_can_be_ended() {
-    let server = Server::start(&["-n", "400"]);
+    let server = Llama::start(&["-n", "400"]);
     let path = "/v1/chat/completions/control";
     let ends = |id: &str| {
         server.json(path, json!({"id": id, "action": "reasoning_end"}))["success"] == true
@@ -574,9 +519,188 @@ fn thoughts_of_what_runs_can_be_ended() {
     }
 }
 
+/// A stream whose bytes are read one event at a time, then given up.
+fn begun(server: &Server, path: &str, headers: &str, body: &Value) -> Vec<u8> {
+    let mut lines = BufReader::new(server.send("POST", path, headers, &body.to_string()));
+    let mut line = String::new();
+    while !line.starts_with("data: ") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0);
+    }
+    line.into_bytes()
+}
+
+fn endless(prompt: &str) -> Value {
+    json!({"prompt": prompt, "n_predict": 480, "ignore_eos": true, "stream": true, "temperature": 0})
+}
+
+const CONVERSATION: &str = "X-Conversation-Id: talk::bard\r\n";
+
+#[test]
+fn a_stream_goes_on_without_its_client() {
+    let server = Llama::start(&[]);
+    let first = begun(&server, "/completion", CONVERSATION, &endless("Once"));
+    let stream = |from: &str| {
+        server.ask(
+            "GET",
+            &format!("/v1/stream?conv_id=talk::bard{from}"),
+            "",
+            "",
+        )
+    };
+    // It is followed to its end, which comes although the client hung up.
+    let (status, whole) = stream("");
+    assert_eq!(status, 200, "{whole}");
+    assert!(whole.as_bytes().starts_with(first.trim_ascii_end()));
+    let frames = objects(&whole);
+    let last = frames.last().unwrap();
+    assert_eq!(
+        (&last["stop_type"], &last["tokens_predicted"]),
+        (&json!("limit"), &json!(480))
+    );
+    let rest = stream(&format!("&from={}", first.len() + 1));
+    assert_eq!(rest, (200, whole[first.len() + 1..].to_owned()));
+    assert_eq!(
+        stream(&format!("&from={}", whole.len())),
+        (200, String::new())
+    );
+    for (ids, expected) in [
+        (json!(["talk"]), 1),
+        (json!(["talk::bard", "x"]), 1),
+        (json!(["tal"]), 0),
+    ] {
+        let found = server.json("/v1/streams/lookup", json!({"conversation_ids": ids}));
+        assert_eq!(found.as_array().unwrap().len(), expected, "{found}");
+        if expected == 1 {
+            assert_eq!(
+                (
+                    &found[0]["conversation_id"],
+                    &found[0]["is_done"],
+                    &found[0]["total_bytes"]
+                ),
+                (&json!("talk::bard"), &json!(true), &json!(whole.len()))
+            );
+            assert!(found[0]["completed_at"].as_u64() >= found[0]["started_at"].as_u64());
+        }
+    }
+    for (path, status) in [
+        ("/v1/stream?conv_id=nobody", 404),
+        ("/v1/stream", 400),
+        ("/v1/stream?conv_id=talk::bard&from=x", 400),
+    ] {
+        let (found, value) = server.get(path);
+        assert_eq!(
+            (found, &value["error"]["code"]),
+            (status, &json!(status)),
+            "{path}"
+        );
+    }
+    // A chat in OpenAI's form is kept as it was sent.
+    let chat = json!({"messages": [{"role": "user", "content": "Speak."}], "stream": true, "temperature": 0, "max_tokens": 6});
+    let (_, sent) = server.ask(
+        "POST",
+        "/v1/chat/completions",
+        "X-Conversation-Id: chat\r\n",
+        &chat.to_string(),
+    );
+    assert!(sent.ends_with("data: [DONE]\n\n"), "{sent}");
+    assert_eq!(
+        server.ask("GET", "/v1/stream?conv_id=chat", "", ""),
+        (200, sent)
+    );
+}
+
+#[test]
+fn a_stream_that_is_kept_is_stopped_by_its_name() {
+    let server = Llama::start(&["-np", "1"]);
+    let idle = || server.get("/slots").1[0]["is_processing"] == false;
+    begun(&server, "/completion", CONVERSATION, &endless("Once"));
+    assert_eq!(
+        server
+            .ask("DELETE", "/v1/stream?conv_id=talk::bard", "", "")
+            .0,
+        204
+    );
+    server.until(idle);
+    let decoded = server.get("/slots").1[0]["next_token"][0]["n_decoded"]
+        .as_u64()
+        .unwrap();
+    assert!(decoded < 480, "{decoded}");
+    assert_eq!(server.get("/v1/stream?conv_id=talk::bard").0, 404);
+    assert_eq!(
+        server
+            .ask("DELETE", "/v1/stream?conv_id=talk::bard", "", "")
+            .0,
+        204
+    );
+    // Whoever asks again under the same name takes the place of the first.
+    begun(&server, "/completion", CONVERSATION, &endless("Once"));
+    let second = greedy(json!({"stream": true}));
+    let (_, sent) = server.ask("POST", "/completion", CONVERSATION, &second.to_string());
+    let kept = server.ask("GET", "/v1/stream?conv_id=talk::bard", "", "");
+    assert_eq!(kept, (200, sent));
+    // What is refused leaves nothing behind.
+    let refused = json!({"prompt": "word ".repeat(3000), "stream": true});
+    assert_eq!(
+        server
+            .ask("POST", "/completion", CONVERSATION, &refused.to_string())
+            .0,
+        400
+    );
+    assert_eq!(server.get("/v1/stream?conv_id=talk::bard").0, 404);
+}
+
+#[test]
+fn keys_have_streams_of_their_own() {
+    let server = Llama::start(&["--api-key", "one,two"]);
+    let key = |key: &str| format!("Authorization: Bearer {key}\r\n");
+    let mine = format!("{}{CONVERSATION}", key("one"));
+    let (_, sent) = server.ask(
+        "POST",
+        "/completion",
+        &mine,
+        &greedy(json!({"stream": true})).to_string(),
+    );
+    let asked = json!({"conversation_ids": ["talk"]}).to_string();
+    let path = "/v1/stream?conv_id=talk::bard";
+    for (who, status, streams) in [("two", 404, 0), ("one", 200, 1)] {
+        // Somebody else's wish stops nothing.
+        if who == "two" {
+            assert_eq!(server.ask("DELETE", path, &key(who), "").0, 204);
+        }
+        let (found, text) = server.ask("GET", path, &key(who), "");
+        assert_eq!(
+            (found, text == sent),
+            (status, streams == 1),
+            "{who}: {text}"
+        );
+        let (_, list) = server.ask("POST", "/v1/streams/lookup", &key(who), &asked);
+        let list: Value = serde_json::from_str(&list).unwrap();
+        assert_eq!(list.as_array().unwrap().len(), streams, "{who}: {list}");
+    }
+}
+
+#[test]
+fn what_is_made_for_nobody_is_counted() {
+    let server = Server::start(&[]);
+    let chat = json!({"model": "bard", "messages": [{"role": "user", "content": "Speak."}], "stream": true,
+        "max_tokens": 200, "ignore_eos": true});
+    begun(&server, "/v1/chat/completions", CONVERSATION, &chat);
+    let (status, whole) = server.get("/v1/stream?conv_id=talk::bard");
+    assert!(
+        status == 200 && whole.ends_with("data: [DONE]\n\n"),
+        "{whole}"
+    );
+    let generated = || {
+        let usage: Value = serde_json::from_str(&server.get("/api/usage").1).unwrap();
+        usage.to_string().contains("\"generated\":200")
+    };
+    server.until(generated);
+}
+
 #[test]
 fn keys_prefixes_and_other_pages() {
-    let server = Server::start_with_key();
+    let server = Llama::start_with_key();
     let body = greedy(json!({}));
     let text = body.to_string();
     assert_eq!(server.ask("POST", "/llm/completion", "", &text).0, 401);
@@ -588,46 +712,18 @@ fn keys_prefixes_and_other_pages() {
     assert_eq!(server.ask("GET", "/health", "", "").0, 404);
 }
 
-impl Server {
+impl Llama {
     fn start_with_key() -> Self {
         let store = tempfile::tempdir().unwrap();
         let keys = store.path().join("keys");
         std::fs::write(&keys, "# mine\ntwo\n").unwrap();
-        let flags = [
-            "-m",
-            "bard",
-            "-c",
-            "512",
-            "--port",
-            "0",
-            "--api-key",
-            "one",
-            "--api-prefix",
-            "/llm",
-        ];
-        let mut command = command(store.path(), &flags);
-        let mut child = command
-            .env("LLAMA_ARG_API_KEY_FILE", &keys)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let address = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap()
-            .to_owned();
-        let server = Self {
-            child,
-            address,
-            _store: store,
-        };
-        server.until(|| server.ask("GET", "/llm/health", "", "").0 == 200);
-        server
+        let flags = ["-m", "bard", "-c", "512", "--port", "0"];
+        let more = ["--api-key", "one", "--api-prefix", "/llm"];
+        let mut command = command(store.path(), &[&flags[..], &more].concat());
+        command.env("LLAMA_ARG_API_KEY_FILE", &keys);
+        let llama = Self(Server::begin(store, command));
+        llama.until(|| llama.get("/llm/health").0 == 200);
+        llama
     }
 }
 
@@ -701,7 +797,7 @@ fn vectors_in_both_forms() {
     let Some(path) = kit("bert") else {
         return;
     };
-    let server = Server::with(&[
+    let server = Llama::with(&[
         "-m",
         path.to_str().unwrap(),
         "-a",
@@ -808,7 +904,7 @@ fn scores_in_every_form() {
     let Some(path) = reranker(folder.path()) else {
         return;
     };
-    let server = Server::with(&[
+    let server = Llama::with(&[
         "-m",
         path.to_str().unwrap(),
         "-a",

@@ -6,15 +6,29 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
     store: tempfile::TempDir,
+}
+
+/// The program, which knows no store and no settings but those of a folder.
+pub(crate) fn program(store: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
+    command
+        .args(arguments)
+        .env("HEARTH_MODELS", store)
+        .env("HOME", store)
+        .env_remove("XDG_CONFIG_HOME");
+    command
 }
 
 impl Server {
@@ -24,11 +38,14 @@ impl Server {
 
     /// On a store that there is.
     pub(crate) fn on(store: tempfile::TempDir, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hearth"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--ctx", "512"])
-            .args(more)
-            .env("HEARTH_MODELS", store.path())
-            .env("HOME", store.path())
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--ctx", "512"];
+        let command = program(store.path(), &[&serve, more].concat());
+        Self::begin(store, command)
+    }
+
+    /// As soon as it says where it listens.
+    pub(crate) fn begin(store: tempfile::TempDir, mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -57,11 +74,8 @@ impl Server {
     pub(crate) fn create(&self, name: &str, file: &Path) {
         let modelfile = self.store().join("Modelfile");
         std::fs::write(&modelfile, format!("FROM {}\n", file.display())).unwrap();
-        let created = Command::new(env!("CARGO_BIN_EXE_hearth"))
-            .args(["create", name, "-f"])
+        let created = program(self.store(), &["create", name, "-f"])
             .arg(modelfile)
-            .env("HEARTH_MODELS", self.store())
-            .env("HOME", self.store())
             .output()
             .unwrap();
         let errors = String::from_utf8_lossy(&created.stderr);
@@ -78,6 +92,15 @@ impl Server {
         self.child.id()
     }
 
+    /// Waits until something holds.
+    pub(crate) fn until(&self, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < PATIENCE, "it never came");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let (status, _, body) = self.ask("GET", path, "", "");
         (status, body)
@@ -85,9 +108,7 @@ impl Server {
 
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let host = if headers.contains("Host:") {
             String::new()
         } else {

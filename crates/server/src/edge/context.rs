@@ -1,7 +1,7 @@
 //! What the server knows of a request and hands to its handler, and what the handler tells in return.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
@@ -70,6 +70,22 @@ pub struct Entries {
     pub first_token: Option<Instant>,
     /// How the handler says it ended, where the status does not.
     pub failure: Option<&'static str>,
+    /// Work that may outlive the client.
+    work: Option<Weak<Rest>>,
+}
+
+/// A request is under way as long as this lives, even when its client went away.
+#[derive(Debug, Default)]
+pub struct Working(Arc<Rest>);
+
+/// What is dropped when a request is over, once its client is done with it.
+#[derive(Default)]
+struct Rest(Mutex<Option<Box<dyn Send>>>);
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Rest")
+    }
 }
 
 impl Account {
@@ -115,6 +131,25 @@ impl Account {
     /// The answer failed after its status was sent; a word for the log: `cancelled`, `internal`.
     pub fn failed(&self, why: &'static str) {
         self.change(|entries| entries.failure = Some(why));
+    }
+}
+
+impl Account {
+    /// The request lasts as long as the result lives.
+    #[must_use = "the request ends when it is dropped"]
+    pub fn outlive(&self) -> Working {
+        let working = Working::default();
+        self.change(|entries| entries.work = Some(Arc::downgrade(&working.0)));
+        working
+    }
+
+    /// Drops something when the request is over: now, unless work outlives the client.
+    pub(crate) fn drop_at_end(&self, rest: impl Send + 'static) {
+        let work = self.entries().work.and_then(|work| work.upgrade());
+        if let Some(work) = work {
+            let rest: Box<dyn Send> = Box::new(rest);
+            *work.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+        }
     }
 }
 
@@ -190,6 +225,21 @@ mod tests {
             entries.token_times(begin, end),
             Some((Duration::from_millis(30), Some(Duration::from_millis(10))))
         );
+    }
+
+    #[test]
+    fn a_request_lasts_as_long_as_its_work() {
+        let account = Account::default();
+        let (ended, seen) = std::sync::mpsc::channel::<()>();
+        let is_over = || seen.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected);
+        let working = account.outlive();
+        account.drop_at_end(ended);
+        assert!(!is_over());
+        drop(working);
+        assert!(is_over());
+        let (ended, seen) = std::sync::mpsc::channel::<()>();
+        account.drop_at_end(ended);
+        assert!(seen.recv().is_err());
     }
 
     #[test]

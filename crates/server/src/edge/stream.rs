@@ -11,7 +11,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
@@ -146,10 +146,15 @@ pub fn ndjson(lines: mpsc::Receiver<Line>, guard: Option<CancelOnDrop>) -> Respo
     answer(Frames::new(lines, guard, None), "application/x-ndjson")
 }
 
-fn answer<T>(frames: Frames<T>, kind: &'static str) -> Response
-where
-    T: Into<Bytes> + Send + 'static,
-{
+/// An answer of server-sent events that were written before.
+pub fn replay(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    answer(bytes.map(Ok::<_, Infallible>), "text/event-stream")
+}
+
+fn answer(
+    frames: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+    kind: &'static str,
+) -> Response {
     let mut response = Response::new(Body::from_stream(frames));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -6,17 +6,22 @@ use axum::{
     http::{HeaderName, HeaderValue},
     response::Response,
 };
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
 
-use super::{App, Asker, json, refused};
+use super::{
+    App, Asker, json,
+    outlet::{Outlet, Taping, too_long},
+    refused,
+};
 use crate::{
     core::{Event, Failure, Generation, Request, Service},
     dialects::Frame,
-    edge::{Line, Sse, ndjson, sse, sse_every},
+    edge::{KEEP_ALIVE, Line, Sse, ndjson, sse_every},
 };
 
 /// How long headers wait for the first news, so that a refusal has its own status. Clients wait half a minute.
@@ -37,6 +42,21 @@ pub(super) enum Stream {
     EventsEvery(Option<Duration>),
     /// Lines of JSON.
     Lines,
+}
+
+impl Stream {
+    fn is_events(self) -> bool {
+        self != Self::Lines
+    }
+
+    /// After which a comment is sent.
+    fn silence(self) -> Option<Duration> {
+        match self {
+            Self::Events => Some(KEEP_ALIVE),
+            Self::EventsEvery(silence) => silence,
+            Self::Lines => None,
+        }
+    }
 }
 
 /// A dialect's words for an answer. `of` is the number of the request among those of one body, from 0.
@@ -147,34 +167,49 @@ pub(super) async fn answer_all<T: Telling>(
 ) -> Response {
     let refuse = |failure: &Failure| refused(failure, T::error(failure));
     let ignored = HeaderValue::from_str(&telling.ignored().join(", "));
-    let begun = Answers::begin(&app.service, requests, asker.client()).await;
-    let mut answers = match begun {
-        Ok(answers) => answers,
-        Err(failure) => return refuse(&failure),
+    // Before the work: one of the same conversation that still runs makes place for this one.
+    let taping = match stream.map(|stream| stream.is_events()) {
+        Some(true) => match Taping::begin(app, asker) {
+            Ok(taping) => taping,
+            Err(failure) => return refuse(&failure),
+        },
+        _ => None,
     };
-    let first = match timeout(FIRST, answers.next()).await {
-        Ok(Some((_, Event::Failed(failure)))) => return refuse(&failure),
-        Ok(first) => first,
-        Err(_) => None,
+    let (answers, first) = match begin(app, asker, requests).await {
+        Ok(begun) => begun,
+        Err(failure) => {
+            taping.map(Taping::discard);
+            return refuse(&failure);
+        }
     };
     let mut response = match stream {
         None => match whole(asker, answers, first, telling).await {
             Ok(whole) => json(200, &whole),
             Err(failure) => refuse(&failure),
         },
-        Some(kind @ (Stream::Events | Stream::EventsEvery(_))) => {
-            let (to, frames) = mpsc::channel(FRAMES);
-            let one = |frame: &Frame| Some(Sse::of(frame));
-            tokio::spawn(pump(answers, first, telling, asker.clone(), to, one));
-            match kind {
-                Stream::EventsEvery(silence) => sse_every(silence, frames, None),
-                _ => sse(frames, None),
-            }
-        }
         Some(Stream::Lines) => {
             let (to, frames) = mpsc::channel(FRAMES);
-            tokio::spawn(pump(answers, first, telling, asker.clone(), to, Line::of));
+            let outlet = Outlet::plain(to);
+            tokio::spawn(pump(
+                answers,
+                first,
+                telling,
+                asker.clone(),
+                outlet,
+                Line::of,
+            ));
             ndjson(frames, None)
+        }
+        Some(kind) => {
+            let (to, frames) = mpsc::channel(FRAMES);
+            let silence = kind.silence();
+            let (outlet, silence) = match taping {
+                Some(taping) => (Outlet::taped(to, taping, silence), None),
+                None => (Outlet::plain(to), silence),
+            };
+            let one = |frame: &Frame| Some(Sse::of(frame));
+            tokio::spawn(pump(answers, first, telling, asker.clone(), outlet, one));
+            sse_every(silence, frames, None)
         }
     };
     if let Ok(ignored) = ignored
@@ -183,6 +218,24 @@ pub(super) async fn answer_all<T: Telling>(
         response.headers_mut().insert(IGNORED, ignored);
     }
     response
+}
+
+/// Begins the answers, and waits a little for the first news.
+///
+/// # Errors
+/// When they cannot be begun, or one fails before anything else.
+async fn begin(
+    app: &App,
+    asker: &Asker,
+    requests: Vec<Request>,
+) -> Result<(Answers, Option<(usize, Event)>), Failure> {
+    let mut answers = Answers::begin(&app.service, requests, asker.client()).await?;
+    let first = match timeout(FIRST, answers.next()).await {
+        Ok(Some((_, Event::Failed(failure)))) => return Err(failure),
+        Ok(first) => first,
+        Err(_) => None,
+    };
+    Ok((answers, first))
 }
 
 /// Waits for the whole answer.
@@ -209,24 +262,36 @@ pub(super) async fn whole<T: Telling>(
 }
 
 /// Carries events to a stream until it ends or nobody reads it; then the work stops, since the answers are dropped.
-async fn pump<T: Telling, F: Send + 'static>(
+async fn pump<T: Telling, F: Clone + Into<Bytes> + Send + 'static>(
+    answers: Answers,
+    first: Option<(usize, Event)>,
+    telling: T,
+    asker: Asker,
+    mut outlet: Outlet<F>,
+    write: impl Fn(&Frame) -> Option<F> + Send,
+) {
+    carry(answers, first, telling, &asker, &mut outlet, write).await;
+    outlet.end();
+}
+
+async fn carry<T: Telling, F: Clone + Into<Bytes>>(
     mut answers: Answers,
     first: Option<(usize, Event)>,
     mut telling: T,
-    asker: Asker,
-    to: mpsc::Sender<F>,
-    write: impl Fn(&Frame) -> Option<F> + Send,
+    asker: &Asker,
+    outlet: &mut Outlet<F>,
+    write: impl Fn(&Frame) -> Option<F>,
 ) {
     let mut next = first;
     loop {
         if let Some((of, event)) = next {
-            count(&asker, &event);
+            count(asker, &event);
             let failed = matches!(event, Event::Failed(_));
             if failed {
                 asker.account.failed("internal");
             }
             for frame in telling.frames(of, event).iter().filter_map(&write) {
-                if to.send(frame).await.is_err() {
+                if !outlet.send(frame).await {
                     return asker.account.failed("cancelled");
                 }
             }
@@ -234,8 +299,17 @@ async fn pump<T: Telling, F: Send + 'static>(
                 return;
             }
         }
+        let silence = outlet.silence();
         next = tokio::select! {
-            () = to.closed() => return asker.account.failed("cancelled"),
+            () = outlet.unwanted() => return asker.account.failed("cancelled"),
+            () = too_long(silence) => {
+                if let Some(comment) = write(&Frame::Comment)
+                    && !outlet.send(comment).await
+                {
+                    return asker.account.failed("cancelled");
+                }
+                None
+            }
             event = answers.next() => match event {
                 None => return,
                 event => event,

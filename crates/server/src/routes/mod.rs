@@ -7,6 +7,8 @@ mod listing;
 mod llama_server;
 mod ollama;
 mod openai;
+mod outlet;
+mod tapes;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -20,7 +22,7 @@ use axum::{
     Router,
     body::Body,
     extract::FromRequestParts,
-    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+    http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts},
     response::Response,
 };
 use serde_json::Value;
@@ -34,8 +36,12 @@ use crate::{
 };
 
 use openai::Desk;
+use tapes::Tapes;
 
 pub use llama_server::{Setup, without_metrics};
+
+/// The id of a conversation, whose stream is kept for those who lose the connection.
+const CONVERSATION: HeaderName = HeaderName::from_static("x-conversation-id");
 
 /// What all routes share.
 #[derive(Clone)]
@@ -44,6 +50,7 @@ pub struct App {
     desk: Arc<Desk>,
     usage: Option<Arc<Usage>>,
     llama: Arc<Setup>,
+    tapes: Arc<Tapes>,
 }
 
 impl App {
@@ -54,6 +61,7 @@ impl App {
             desk: Arc::new(Desk::open(directory)),
             usage,
             llama: Arc::default(),
+            tapes: Arc::default(),
         }
     }
 
@@ -125,6 +133,8 @@ pub(crate) struct Asker {
     pub(crate) caller: Caller,
     pub(crate) account: Account,
     address: Option<IpAddr>,
+    /// By which the stream of the answer can be gone on with, as the client wrote it.
+    conversation: Option<HeaderValue>,
 }
 
 impl Asker {
@@ -138,6 +148,7 @@ impl Asker {
             },
             account: Account::default(),
             address: None,
+            conversation: None,
         }
     }
 
@@ -166,6 +177,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
             caller: extensions.get().cloned().unwrap_or_default(),
             account: extensions.get().cloned().unwrap_or_default(),
             address: extensions.get::<Peer>().map(|peer| peer.0),
+            conversation: parts.headers.get(CONVERSATION).cloned(),
         })
     }
 }
@@ -195,7 +207,7 @@ fn json(status: u16, value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = axum::http::HeaderValue::from_static("application/json; charset=utf-8");
+    let kind = HeaderValue::from_static("application/json; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

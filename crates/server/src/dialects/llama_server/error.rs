@@ -36,7 +36,7 @@ pub fn not_found() -> (u16, Value) {
     body(404, "File Not Found", "not_found_error")
 }
 
-fn body(status: u16, message: &str, kind: &str) -> (u16, Value) {
+pub(super) fn body(status: u16, message: &str, kind: &str) -> (u16, Value) {
     (
         status,
         json!({ "error": { "code": status, "message": message, "type": kind } }),

@@ -12,6 +12,7 @@
 //! | `GET /models`, `/v1/models` | [`control::models`] | use |
 //! | `GET /props`, `GET /slots`, `GET /lora-adapters` | [`control`] | use |
 //! | `POST /props`, `/slots/{id}`, `/lora-adapters` | [`control`] | manage |
+//! | `GET`, `DELETE /v1/stream`, `POST /v1/streams/lookup` | [`streams`] | use |
 //! | any, refused | [`error`] | |
 //!
 //! Native streams are `data:` lines without an end mark. An error before the first frame is an answer of its own; a
@@ -28,6 +29,7 @@ mod generation;
 pub mod prompt;
 pub mod rerank;
 mod sampling;
+pub mod streams;
 pub mod text;
 
 #[cfg(test)]

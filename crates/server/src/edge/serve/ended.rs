@@ -19,11 +19,13 @@ use crate::usage::Usage;
 /// The status of a request whose client went away before it had one.
 const CLIENT_WENT_AWAY: u16 = 499;
 
-/// Is dropped when a request ended: its answer was sent, its client went away, or its connection broke.
+/// Is dropped when a request ended: its answer was sent, its client went away, or its connection broke, and no work goes
+/// on for a client that may come back.
 pub(super) struct Ended {
     pub(super) metrics: Arc<Metrics>,
     pub(super) usage: Option<Arc<Usage>>,
-    pub(super) phase: Arc<Phase>,
+    /// The connection's, until the answer has it.
+    phase: Option<Arc<Phase>>,
     pub(super) account: Account,
     pub(super) id: RequestId,
     pub(super) method: Method,
@@ -48,7 +50,7 @@ impl Ended {
         Self {
             metrics: Arc::clone(metrics),
             usage: usage.cloned(),
-            phase: Arc::clone(phase),
+            phase: Some(Arc::clone(phase)),
             account: Account::default(),
             id,
             method: method.clone(),
@@ -89,7 +91,9 @@ impl Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         let end = Instant::now();
-        self.phase.begin(Doing::Idle);
+        if let Some(phase) = &self.phase {
+            phase.begin(Doing::Idle);
+        }
         self.metrics.in_flight.dec();
         self.metrics.ended(
             self.method.as_str(),
@@ -122,14 +126,32 @@ impl Drop for Ended {
 /// The body of an answer, which ends the request when it is dropped.
 pub(super) struct Answer {
     inner: Body,
-    ended: Ended,
+    phase: Option<Arc<Phase>>,
+    /// There until this is dropped.
+    ended: Option<Ended>,
 }
 
 impl Answer {
     pub(super) fn new(inner: Body, mut ended: Ended) -> Self {
         // Nothing of it is sent, so nothing can be missing.
         ended.whole = ended.method == Method::HEAD || inner.is_end_stream();
-        Self { inner, ended }
+        Self {
+            inner,
+            phase: ended.phase.take(),
+            ended: Some(ended),
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(phase) = &self.phase {
+            phase.begin(Doing::Idle);
+        }
+        if let Some(ended) = self.ended.take() {
+            let account = ended.account.clone();
+            account.drop_at_end(ended);
+        }
     }
 }
 
@@ -142,8 +164,9 @@ impl HttpBody for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream() {
-            self.ended.whole = true;
+        let is_over = matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream();
+        if let Some(ended) = self.ended.as_mut().filter(|_| is_over) {
+            ended.whole = true;
         }
         frame
     }

@@ -8,6 +8,7 @@ mod running;
 mod saved;
 mod setup;
 mod slots;
+mod streams;
 mod text;
 mod vectors;
 
@@ -54,6 +55,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/slots", get(control::slots))
         .route("/slots/{id}", post(saved::slot))
         .route("/v1/chat/completions/control", post(running::control))
+        .route("/v1/stream", get(streams::play).delete(streams::stop))
+        .route("/v1/streams/lookup", post(streams::look_up))
         .route(
             "/lora-adapters",
             get(control::adapters).post(control::scale_adapters),
