@@ -4,7 +4,7 @@
 mod server;
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     ops::Deref,
     path::Path,
     process::{Command, Output},

@@ -1,6 +1,7 @@
 //! The models that are loaded: within a budget of memory, for as long as somebody wants them.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +17,7 @@ use hearth_engine::{
 use hearth_grammar::Vocabulary;
 use hearth_store::Presence;
 use hearth_tokenizer::Tokenizer;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use super::{
     Failure,
@@ -72,6 +73,31 @@ impl Default for Config {
 const PARALLEL: usize = 64;
 /// Bytes of keys and values of texts that ended, which are kept for those that begin alike.
 const HISTORY: usize = 1 << 30;
+
+/// Changes that wait to be heard.
+const CHANGES: usize = 256;
+
+/// How far a model is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It is on the disk.
+    Unloaded,
+    /// It is being loaded.
+    Loading,
+    /// It answers.
+    Loaded,
+    /// It is on the disk, and could not be loaded when that was tried last.
+    Failed,
+}
+
+/// A model came into another phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is called.
+    pub model: String,
+    /// How far it is now.
+    pub phase: Phase,
+}
 
 /// A loaded model.
 pub struct Loaded {
@@ -206,6 +232,24 @@ pub struct Models {
     loading: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
     changed: Arc<Notify>,
+    /// By their keys, those that are loading and those that could not be loaded.
+    attempts: Mutex<HashMap<String, Phase>>,
+    changes: broadcast::Sender<Change>,
+}
+
+/// A model that is being loaded. It fell back to where it was if this is dropped before it says more.
+struct Attempt<'m> {
+    models: &'m Models,
+    key: String,
+    title: String,
+    phase: Phase,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let key = std::mem::take(&mut self.key);
+        self.models.turn(key, &self.title, self.phase);
+    }
 }
 
 impl Models {
@@ -218,6 +262,8 @@ impl Models {
             loading: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
             changed: Arc::default(),
+            attempts: Mutex::default(),
+            changes: broadcast::Sender::new(CHANGES),
         })
     }
 
@@ -229,6 +275,41 @@ impl Models {
     /// The loaded ones, in the order of their loading.
     pub fn loaded(&self) -> Vec<Arc<Loaded>> {
         self.list().clone()
+    }
+
+    /// Most models that are loaded at a time; 0 is as many as fit.
+    pub fn most(&self) -> usize {
+        self.config.models
+    }
+
+    /// How far the model of a key is.
+    pub fn phase(&self, key: &str) -> Phase {
+        if self.list().iter().any(|model| model.key == key) {
+            return Phase::Loaded;
+        }
+        let attempts = self.attempts.lock();
+        let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
+        attempts.get(key).copied().unwrap_or(Phase::Unloaded)
+    }
+
+    /// What becomes of models from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Notes how far a model is, and tells who listens.
+    fn turn(&self, key: String, title: &str, phase: Phase) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        match phase {
+            Phase::Loading | Phase::Failed => attempts.insert(key, phase),
+            Phase::Loaded | Phase::Unloaded => attempts.remove(&key),
+        };
+        drop(attempts);
+        // Nobody need listen.
+        let _ = self.changes.send(Change {
+            model: title.to_owned(),
+            phase,
+        });
     }
 
     /// What the loaded ones do at the moment.
@@ -283,9 +364,18 @@ impl Models {
         if let Some(lease) = self.lease(&key, load) {
             return Ok(lease);
         }
+        self.turn(key.clone(), &located.title, Phase::Loading);
+        let mut attempt = Attempt {
+            models: self,
+            key: key.clone(),
+            title: located.title.clone(),
+            phase: Phase::Unloaded,
+        };
         self.make_room(&key, &located).await?;
         let (models, load) = (Arc::clone(self), load.clone());
+        attempt.phase = Phase::Failed;
         let loaded = blocking(move || models.load(key, located, &load)).await??;
+        attempt.phase = Phase::Loaded;
         let lease = Lease {
             model: Arc::new(loaded),
             changed: Arc::clone(&self.changed),
@@ -392,8 +482,15 @@ impl Models {
             !expired
         });
         if !gone.is_empty() {
+            let names: Vec<(String, String)> = gone
+                .iter()
+                .map(|model| (model.key.clone(), model.title().to_owned()))
+                .collect();
             // Waits for the loop to end, and frees what it had.
             let _ = blocking(move || drop(gone)).await;
+            for (key, title) in names {
+                self.turn(key, &title, Phase::Unloaded);
+            }
             self.changed.notify_waiters();
         }
     }

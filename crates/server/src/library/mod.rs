@@ -149,6 +149,34 @@ pub enum Weights {
     Path(PathBuf),
 }
 
+impl Weights {
+    /// Those of another program's model.
+    pub fn found(found: &Found) -> Self {
+        match &found.files {
+            Files::Gguf(parts) => Self::Parts(parts.clone()),
+            Files::Directory(path) => Self::Path(path.clone()),
+            Files::Manifest(entry) => Self::Stored(Store::new(&found.folder), entry.clone()),
+        }
+    }
+
+    /// As [`Located::key`].
+    pub fn key(&self) -> String {
+        match self {
+            Self::BuiltIn(_) => BUILT_IN.to_owned(),
+            // The manifest: models of the same weights differ in their templates, parameters and system messages.
+            Self::Stored(store, entry) => {
+                let root = store.layout().root().display();
+                format!("{} in {root}", entry.manifest.digest())
+            }
+            Self::Parts(parts) => parts
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+            Self::Path(path) => path.display().to_string(),
+        }
+    }
+}
+
 impl Located {
     /// A model of a store, ours or another program's.
     fn stored(store: Store, entry: Entry) -> Result<Self> {
@@ -162,18 +190,14 @@ impl Located {
     }
 
     fn found(found: &Found) -> Result<Self> {
-        let plain = |weights| Self {
-            title: found.title.clone(),
-            weights,
-            package: None,
-            running: Running::new(found.title.clone(), "run"),
-        };
-        match &found.files {
-            Files::Gguf(parts) => Ok(plain(Weights::Parts(parts.clone()))),
-            Files::Directory(path) => Ok(plain(Weights::Path(path.clone()))),
-            Files::Manifest(entry) => {
-                Self::stored(Store::new(&found.folder), entry.as_ref().clone())
-            }
+        match Weights::found(found) {
+            Weights::Stored(store, entry) => Self::stored(store, *entry),
+            weights => Ok(Self {
+                title: found.title.clone(),
+                weights,
+                package: None,
+                running: Running::new(found.title.clone(), "run"),
+            }),
         }
     }
 
@@ -197,19 +221,7 @@ impl Located {
 
     /// Two that are the same model, by whatever names, have the same key.
     pub fn key(&self) -> String {
-        match &self.weights {
-            Weights::BuiltIn(_) => BUILT_IN.to_owned(),
-            // The manifest: models of the same weights differ in their templates, parameters and system messages.
-            Weights::Stored(store, entry) => {
-                let root = store.layout().root().display();
-                format!("{} in {root}", entry.manifest.digest())
-            }
-            Weights::Parts(parts) => parts
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect(),
-            Weights::Path(path) => path.display().to_string(),
-        }
+        self.weights.key()
     }
 
     /// A file or a directory.

@@ -15,28 +15,56 @@ use crate::{
         models::{blocking, without_paths},
     },
     dialects::ollama::{Details, Listed},
-    library::{self, Library, Located},
+    library::{self, Library, Located, Weights},
 };
 
 /// The list, without blocking the caller.
 pub(super) async fn listed(app: &App) -> Result<Vec<Listed>, Failure> {
+    let all = whole(app).await?;
+    Ok(all.into_iter().map(|one| one.listed).collect())
+}
+
+/// How a listed model is found.
+pub(super) struct Whole {
+    pub(super) listed: Listed,
+    /// As [`Located::key`].
+    pub(super) key: String,
+    /// It is one of our store.
+    pub(super) is_stored: bool,
+}
+
+/// The list with how each is found, without blocking the caller.
+pub(super) async fn whole(app: &App) -> Result<Vec<Whole>, Failure> {
     let library = app.service.models().library().clone();
-    let listed = blocking(move || all(&library)).await?;
+    let listed = blocking(move || keyed(&library)).await?;
     listed.map_err(|error| Failure::Load(without_paths(&error)))
 }
 
 /// What each is, in a few words: one with a config by that, the built-in one by its weights. A name is listed once, for
 /// the model that it means.
-fn all(library: &Library) -> library::Result<Vec<Listed>> {
+fn keyed(library: &Library) -> library::Result<Vec<Whole>> {
     let stored = library.stored()?;
-    let stored = stored
-        .iter()
-        .map(|(entry, config)| Listed::stored(entry, Details::of(config)));
+    let stored = stored.into_iter().map(|(entry, config)| Whole {
+        listed: Listed::stored(&entry, Details::of(&config)),
+        key: Weights::Stored(library.store.clone(), Box::new(entry)).key(),
+        is_stored: true,
+    });
+    let built_in = Whole {
+        listed: built_in()?,
+        key: Located::bard().key(),
+        is_stored: false,
+    };
     let others = library.others();
-    let others = others.found.iter().filter_map(foreign);
-    let mut all: Vec<Listed> = stored.chain([built_in()?]).chain(others).collect();
+    let others = others.found.iter().filter_map(|found| {
+        Some(Whole {
+            listed: foreign(found)?,
+            key: Weights::found(found).key(),
+            is_stored: false,
+        })
+    });
+    let mut all: Vec<Whole> = stored.chain([built_in]).chain(others).collect();
     let mut names = HashSet::new();
-    all.retain(|listed| names.insert(listed.name.clone()));
+    all.retain(|one| names.insert(one.listed.name.clone()));
     Ok(all)
 }
 

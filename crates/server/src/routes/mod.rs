@@ -22,7 +22,7 @@ use axum::{
     Router,
     body::Body,
     extract::FromRequestParts,
-    http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
     response::Response,
 };
 use serde_json::Value;
@@ -135,6 +135,8 @@ pub(crate) struct Asker {
     address: Option<IpAddr>,
     /// By which the stream of the answer can be gone on with, as the client wrote it.
     conversation: Option<HeaderValue>,
+    /// Whether a model is loaded for the question: what stands behind `?autoload=`.
+    autoload: Option<String>,
 }
 
 impl Asker {
@@ -149,6 +151,7 @@ impl Asker {
             account: Account::default(),
             address: None,
             conversation: None,
+            autoload: None,
         }
     }
 
@@ -178,8 +181,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
             account: extensions.get().cloned().unwrap_or_default(),
             address: extensions.get::<Peer>().map(|peer| peer.0),
             conversation: parts.headers.get(CONVERSATION).cloned(),
+            autoload: autoload(&parts.uri),
         })
     }
+}
+
+/// What stands behind `?autoload=`.
+fn autoload(uri: &Uri) -> Option<String> {
+    let mut fields = uri.query()?.split('&');
+    let word = fields.find_map(|field| field.strip_prefix("autoload="))?;
+    Some(word.to_owned())
 }
 
 /// The name of a request that may leave it out: then the model that is loaded is meant, else the built-in one.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::router::Status;
 use crate::core::Failure;
 use crate::dialects::fields::Fields;
 
@@ -56,6 +57,10 @@ pub struct Listed {
     pub created: u64,
     /// What is known once it is loaded.
     pub meta: Option<Meta>,
+    /// How it is.
+    pub status: Option<Status>,
+    /// It was fetched, and can be removed.
+    pub is_stored: bool,
 }
 
 /// Figures of a model.
@@ -142,10 +147,22 @@ fn listed(model: &Listed) -> Value {
             "ftype": meta.ftype,
         })
     });
-    json!({
+    let mut listed = json!({
         "id": model.id, "aliases": model.aliases, "tags": model.tags, "object": "model", "created": model.created,
         "owned_by": "llamacpp", "meta": meta,
-    })
+    });
+    if let Some(status) = model.status {
+        listed["status"] = status.json();
+        listed["architecture"] =
+            json!({ "input_modalities": ["text"], "output_modalities": ["text"] });
+        listed["source"] = json!(if model.is_stored {
+            "cache"
+        } else {
+            "models_dir"
+        });
+        listed["can_remove"] = json!(model.is_stored);
+    }
+    listed
 }
 
 fn twin(model: &Listed) -> Value {

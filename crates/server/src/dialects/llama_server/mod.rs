@@ -13,6 +13,7 @@
 //! | `GET /props`, `GET /slots`, `GET /lora-adapters` | [`control`] | use |
 //! | `POST /props`, `/slots/{id}`, `/lora-adapters` | [`control`] | manage |
 //! | `GET`, `DELETE /v1/stream`, `POST /v1/streams/lookup` | [`streams`] | use |
+//! | `POST /models`, `/models/load`, `/models/unload`, `DELETE /models`, `GET /models/sse` | [`router`] | manage |
 //! | any, refused | [`error`] | |
 //!
 //! Native streams are `data:` lines without an end mark. An error before the first frame is an answer of its own; a
@@ -28,6 +29,7 @@ pub mod flags;
 mod generation;
 pub mod prompt;
 pub mod rerank;
+pub mod router;
 mod sampling;
 pub mod streams;
 pub mod text;

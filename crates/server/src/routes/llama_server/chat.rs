@@ -34,9 +34,13 @@ pub(super) struct Read {
 ///
 /// # Errors
 /// With the field that says what cannot be.
-pub(super) fn read(app: &App, mut body: Map<String, Value>) -> Result<Read, Failure> {
+pub(super) async fn read(
+    app: &App,
+    asker: &Asker,
+    mut body: Map<String, Value>,
+) -> Result<Read, Failure> {
     let setup = &app.llama;
-    name_model(app, &mut body);
+    name_model(app, asker, &mut body).await?;
     let (theirs, native) = chat::split(body);
     let mut asked = openai::chat::request(theirs)?;
     let mut fields = Fields::new(native);
@@ -91,7 +95,7 @@ pub(super) async fn completions(
     asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
-    let Read { mut asked, style } = match read(&app, body) {
+    let Read { mut asked, style } = match read(&app, &asker, body).await {
         Ok(read) => read,
         Err(failure) => return refuse(&failure),
     };
@@ -114,10 +118,11 @@ pub(super) async fn completions(
 /// How many tokens the prompt of a chat has.
 pub(super) async fn input_tokens(
     State(app): State<App>,
+    asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
     let counted = async {
-        let Read { asked, .. } = read(&app, body)?;
+        let Read { asked, .. } = read(&app, &asker, body).await?;
         let (prepared, _) = app.service.render(asked.request).await?;
         Ok(openai::responses::input_tokens(prepared.ids.len()))
     };
@@ -130,7 +135,9 @@ pub(super) async fn response_tokens(
     asker: Asker,
     Json(mut body): Json<Map<String, Value>>,
 ) -> Response {
-    name_model(&app, &mut body);
+    if let Err(failure) = name_model(&app, &asker, &mut body).await {
+        return refuse(&failure);
+    }
     super::super::openai::count_response(State(app), asker, Json(body)).await
 }
 
@@ -140,7 +147,9 @@ pub(super) async fn plain_completions(
     asker: Asker,
     Json(mut body): Json<Map<String, Value>>,
 ) -> Response {
-    name_model(&app, &mut body);
+    if let Err(failure) = name_model(&app, &asker, &mut body).await {
+        return refuse(&failure);
+    }
     super::super::openai::completions(State(app), asker, Json(body)).await
 }
 
@@ -150,6 +159,8 @@ pub(super) async fn responses(
     asker: Asker,
     Json(mut body): Json<Map<String, Value>>,
 ) -> Response {
-    name_model(&app, &mut body);
+    if let Err(failure) = name_model(&app, &asker, &mut body).await {
+        return refuse(&failure);
+    }
     super::super::openai::respond(State(app), asker, Json(body)).await
 }

@@ -9,9 +9,8 @@ use super::{
     super::{
         App, Asker,
         answer::{Stream, Telling, answer_all},
-        model_name,
     },
-    refuse,
+    choose, refuse,
     slots::Occupant,
 };
 use crate::{
@@ -67,8 +66,13 @@ async fn run(app: &App, asker: &Asker, asked: Result<Asked, Failure>) -> Respons
         style: asked.style,
     };
     let mut requests = asked.requests;
+    let given = requests.first().map(|request| request.model.clone());
+    let model = match choose(app, asker, given).await {
+        Ok(model) => model,
+        Err(failure) => return refuse(&failure),
+    };
     for request in &mut requests {
-        request.model = model_name(app, Some(std::mem::take(&mut request.model)));
+        request.model.clone_from(&model);
         // What a place holds is known by its tokens.
         request.ids = true;
     }

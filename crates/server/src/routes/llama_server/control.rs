@@ -6,24 +6,27 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
+use hearth_store::Name;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{App, json as answer, listing},
+    super::{App, Asker, json as answer, listing},
     describe::{Described, describe},
     model, said, told,
 };
 use crate::{
-    core::Failure,
+    core::{Failure, models::Phase},
     dialects::{
         frame::seconds,
         llama_server::{
             self,
             control::{self, Listed, Props},
+            router::{self, Status},
         },
     },
     edge::Json,
+    library::{BUILT_IN, is_built_in},
 };
 
 /// This program, where llama-server has the number of its build.
@@ -36,17 +39,17 @@ pub(super) async fn health() -> Response {
 /// What stands behind the `?` of some paths.
 #[derive(Deserialize)]
 pub(super) struct Asked {
-    model: Option<String>,
+    pub(super) model: Option<String>,
     pub(super) action: Option<String>,
     fail_on_no_slot: Option<String>,
 }
 
 /// What is known of a model. The only one of a server is known as long as the server runs, loaded or not.
-async fn known(app: &App, name: Option<String>) -> Result<Described, Failure> {
+async fn known(app: &App, asker: &Asker, name: Option<String>) -> Result<Described, Failure> {
     if let Some(described) = app.llama.described.get() {
         return Ok(described.clone());
     }
-    let described = describe(model(app, name).await?).await?;
+    let described = describe(model(app, asker, name).await?).await?;
     if app.service.models().library().only.is_some() {
         // Another request may have been first; it found the same.
         let _ = app.llama.described.set(described.clone());
@@ -54,9 +57,18 @@ async fn known(app: &App, name: Option<String>) -> Result<Described, Failure> {
     Ok(described)
 }
 
-pub(super) async fn props(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn props(
+    State(app): State<App>,
+    asker: Asker,
+    Query(asked): Query<Asked>,
+) -> Response {
+    let unnamed = asked.model.as_ref().is_none_or(String::is_empty);
+    if app.llama.router && unnamed {
+        let most = app.service.models().most();
+        return answer(200, &router::props(most, app.llama.autoload, BUILD));
+    }
     let told_props = async {
-        let described = known(&app, asked.model).await?;
+        let described = known(&app, &asker, asked.model).await?;
         Ok(control::props(&props_of(&app, described)?))
     };
     told(told_props.await)
@@ -108,22 +120,48 @@ pub(super) async fn set_props(
 }
 
 /// The one model of the server; where there is not only one, those of the library.
-pub(super) async fn models(State(app): State<App>) -> Response {
+pub(super) async fn models(State(app): State<App>, asker: Asker) -> Response {
     let listed = async {
         if app.service.models().library().only.is_some() {
-            let described = known(&app, None).await?;
+            let described = known(&app, &asker, None).await?;
             return Ok(control::models(&[listed(&app, described)]));
         }
-        let all = listing::listed(&app).await?;
-        let all = all.into_iter().map(|one| Listed {
-            aliases: vec![one.name.clone()],
-            id: one.name,
-            created: seconds(one.modified),
-            ..Listed::default()
-        });
-        Ok(control::models(&all.collect::<Vec<_>>()))
+        let whole = listing::whole(&app).await?;
+        let mut all: Vec<Listed> = whole.into_iter().map(|one| many(&app, one)).collect();
+        all.extend(app.llama.downloads.coming().into_iter().map(coming));
+        Ok(control::models(&all))
     };
     told(listed.await)
+}
+
+/// One of many.
+fn many(app: &App, one: listing::Whole) -> Listed {
+    let parsed = one.listed.name.parse::<Name>();
+    let id = match parsed.is_ok_and(|name| is_built_in(&name)) {
+        // It is known by its short name.
+        true => BUILT_IN.to_owned(),
+        false => one.listed.name,
+    };
+    let short = id.strip_prefix("hf.co/").map(str::to_owned);
+    Listed {
+        aliases: [id.clone()].into_iter().chain(short).collect(),
+        created: seconds(one.listed.modified),
+        status: Some(Status::Here(app.service.models().phase(&one.key))),
+        is_stored: one.is_stored,
+        id,
+        ..Listed::default()
+    }
+}
+
+/// One that is on its way.
+fn coming(name: String) -> Listed {
+    Listed {
+        aliases: vec![name.clone()],
+        id: name,
+        created: seconds(SystemTime::now()),
+        status: Some(Status::Fetching),
+        ..Listed::default()
+    }
 }
 
 fn listed(app: &App, described: Described) -> Listed {
@@ -137,6 +175,11 @@ fn listed(app: &App, described: Described) -> Listed {
         created: seconds(since),
         meta: Some(described.meta),
         id: described.title,
+        status: Some(match loaded.is_empty() {
+            true => Status::Sleeping,
+            false => Status::Here(Phase::Loaded),
+        }),
+        is_stored: false,
     }
 }
 

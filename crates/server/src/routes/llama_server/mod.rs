@@ -4,6 +4,8 @@ mod chat;
 mod complete;
 mod control;
 mod describe;
+mod downloads;
+mod router;
 mod running;
 mod saved;
 mod setup;
@@ -21,12 +23,13 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{App, json, model_name, refused};
+use super::{App, Asker, json, model_name, refused};
 use crate::{
     core::{Failure, models::Lease, request::Load},
     dialects::llama_server,
 };
 
+use router::choose;
 pub(super) use running::Entered;
 use running::Running;
 pub use setup::Setup;
@@ -55,6 +58,15 @@ pub(super) fn routes() -> Router<App> {
         .route("/slots", get(control::slots))
         .route("/slots/{id}", post(saved::slot))
         .route("/v1/chat/completions/control", post(running::control))
+        .route(
+            "/models",
+            get(control::models)
+                .post(router::pull)
+                .delete(router::remove),
+        )
+        .route("/models/load", post(router::load))
+        .route("/models/unload", post(router::unload))
+        .route("/models/sse", get(router::events))
         .route("/v1/stream", get(streams::play).delete(streams::stop))
         .route("/v1/streams/lookup", post(streams::look_up))
         .route(
@@ -80,7 +92,6 @@ pub(super) fn own_routes() -> Router<App> {
         .route("/responses/input_tokens", post(chat::response_tokens))
         .route("/v1/embeddings", post(vectors::openai_embeddings))
         .route("/v1/models", get(control::models))
-        .route("/models", get(control::models))
         .fallback(|| async { said(llama_server::not_found()) })
 }
 
@@ -102,20 +113,26 @@ pub fn without_metrics() -> Router {
 }
 
 /// The model of a request.
-async fn model(app: &App, given: Option<String>) -> Result<Lease, Failure> {
-    let models = app.service.models();
-    models
-        .acquire(&model_name(app, given), &Load::default())
-        .await
+async fn model(app: &App, asker: &Asker, given: Option<String>) -> Result<Lease, Failure> {
+    let name = choose(app, asker, given).await?;
+    app.service.models().acquire(&name, &Load::default()).await
 }
 
-/// Names the model in a body that leaves it out.
-fn name_model(app: &App, body: &mut Map<String, Value>) {
-    let given = body.get("model").and_then(Value::as_str).map(str::to_owned);
-    if body.get("model").is_none_or(|it| it.is_null() || it == "") {
-        let name = Value::from(model_name(app, given));
-        body.insert("model".to_owned(), name);
-    }
+/// Names the model in a body, which may leave it out.
+async fn name_model(
+    app: &App,
+    asker: &Asker,
+    body: &mut Map<String, Value>,
+) -> Result<(), Failure> {
+    let given = match body.get("model") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name.clone()),
+        // The dialect says what is wrong with it.
+        Some(_) => return Ok(()),
+    };
+    let name = choose(app, asker, given).await?;
+    body.insert("model".to_owned(), Value::from(name));
+    Ok(())
 }
 
 fn told(answer: Result<Value, Failure>) -> Response {

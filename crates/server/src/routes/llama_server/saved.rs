@@ -12,7 +12,11 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{super::App, control::Asked, model, said, told};
+use super::{
+    super::{App, Asker},
+    control::Asked,
+    model, said, told,
+};
 use crate::{
     core::{
         Failure,
@@ -27,6 +31,7 @@ use crate::{
 
 pub(super) async fn slot(
     State(app): State<App>,
+    asker: Asker,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
     body: Result<Json<Map<String, Value>>, Refused>,
@@ -47,27 +52,41 @@ pub(super) async fn slot(
         places.free(id).await;
         match action {
             SlotAction::Erase => Ok(control::erased(id, places.erase(id))),
-            SlotAction::Save(name) => save(&app, id, directory, &name).await,
-            SlotAction::Restore(name) => restore(&app, id, directory.join(&name), &name).await,
+            SlotAction::Save(name) => save(&app, &asker, id, directory, &name).await,
+            SlotAction::Restore(name) => {
+                restore(&app, &asker, id, directory.join(&name), &name).await
+            }
         }
     };
     told(done.await)
 }
 
-async fn save(app: &App, id: usize, directory: &FilePath, name: &str) -> Result<Value, Failure> {
+async fn save(
+    app: &App,
+    asker: &Asker,
+    id: usize,
+    directory: &FilePath,
+    name: &str,
+) -> Result<Value, Failure> {
     let begun = Instant::now();
     let (ids, path) = (app.llama.places.held(id), directory.join(name));
     let work = move |model: Lease| {
         std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
         model.runner.save(ids, path)
     };
-    let (tokens, bytes) = on_disk(app, work).await?;
+    let (tokens, bytes) = on_disk(app, asker, work).await?;
     Ok(control::saved(id, name, tokens, bytes, milliseconds(begun)))
 }
 
-async fn restore(app: &App, id: usize, path: PathBuf, name: &str) -> Result<Value, Failure> {
+async fn restore(
+    app: &App,
+    asker: &Asker,
+    id: usize,
+    path: PathBuf,
+    name: &str,
+) -> Result<Value, Failure> {
     let begun = Instant::now();
-    let (ids, bytes) = on_disk(app, move |model: Lease| model.runner.load(path)).await?;
+    let (ids, bytes) = on_disk(app, asker, move |model: Lease| model.runner.load(path)).await?;
     let tokens = ids.len();
     app.llama.places.hold(id, ids);
     Ok(control::restored(
@@ -86,9 +105,10 @@ fn milliseconds(begun: Instant) -> f64 {
 /// Has the model's loop do something with a file.
 async fn on_disk<T: Send + 'static>(
     app: &App,
+    asker: &Asker,
     work: impl FnOnce(Lease) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Failure> {
-    let model = model(app, None).await?;
+    let model = model(app, asker, None).await?;
     blocking(move || work(model)).await?.map_err(|error| {
         let message = match error.kind() {
             io::ErrorKind::NotFound => "there is no saved slot of this name",

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{Running, Slots, describe::Described};
+use super::{Running, Slots, describe::Described, downloads::Downloads};
 use crate::dialects::llama_server::{Standing, chat::ChatStanding, flags::Flags};
 
 /// Places that are shown where nobody says how many.
@@ -21,6 +21,12 @@ const MOST_PLACES: usize = 64;
 pub struct Setup {
     /// The server is asked as llama-server and as nothing else.
     pub alone: bool,
+    /// It was started without a model: requests have to name one.
+    pub router: bool,
+    /// A question loads its model.
+    pub autoload: bool,
+    /// Nothing is fetched.
+    pub offline: bool,
     /// What holds for all requests.
     pub standing: Standing,
     /// What holds for chats.
@@ -51,6 +57,8 @@ pub struct Setup {
     pub(super) places: Arc<Slots>,
     /// Answers whose thoughts can be ended.
     pub(super) running: Running,
+    /// What is fetched.
+    pub(in crate::routes) downloads: Downloads,
     /// The one model as it was found when it was loaded, for as long as it sleeps.
     pub(super) described: OnceLock<Described>,
     ready: AtomicBool,
@@ -61,6 +69,9 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             alone: false,
+            router: false,
+            autoload: true,
+            offline: false,
             standing: Standing::default(),
             chats: ChatStanding::default(),
             aliases: Vec::new(),
@@ -76,6 +87,7 @@ impl Default for Setup {
             media_marker: media_marker(),
             places: Arc::new(Slots::new(PLACES, MOST_PLACES)),
             running: Running::default(),
+            downloads: Downloads::default(),
             described: OnceLock::new(),
             ready: AtomicBool::new(true),
         }
@@ -88,6 +100,9 @@ impl Setup {
         let places = flags.parallel.unwrap_or(PLACES);
         Self {
             alone: true,
+            router: flags.source.is_none(),
+            autoload: flags.autoload,
+            offline: flags.offline,
             standing: flags.standing.clone(),
             chats: flags.chats.clone(),
             aliases: flags.aliases.clone(),

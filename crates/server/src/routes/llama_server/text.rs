@@ -4,7 +4,10 @@ use axum::{extract::State, response::Response};
 use hearth_tokenizer::{EncodeOptions, Tokenizer};
 use serde_json::{Map, Value};
 
-use super::{super::App, chat, model, told};
+use super::{
+    super::{App, Asker},
+    chat, model, told,
+};
 use crate::{
     core::{models::blocking, request::Piece},
     dialects::llama_server::text::{self, Tokenize},
@@ -13,11 +16,12 @@ use crate::{
 
 pub(super) async fn tokenize(
     State(app): State<App>,
+    asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
     let answer = async {
         let asked = text::tokenize(body)?;
-        let model = model(&app, asked.model.clone()).await?;
+        let model = model(&app, &asker, asked.model.clone()).await?;
         let with_pieces = asked.with_pieces;
         let work = move || {
             let tokenizer = model.engine().tokenizer();
@@ -53,11 +57,12 @@ fn ids(tokenizer: &Tokenizer, asked: &Tokenize) -> Vec<u32> {
 
 pub(super) async fn detokenize(
     State(app): State<App>,
+    asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
     let answer = async {
         let (name, tokens) = text::detokenize(body)?;
-        let model = model(&app, name).await?;
+        let model = model(&app, &asker, name).await?;
         let tokenizer = model.engine().tokenizer();
         let bytes: Vec<u8> = tokens
             .iter()
@@ -72,10 +77,11 @@ pub(super) async fn detokenize(
 /// The prompt of a chat, with nothing generated.
 pub(super) async fn apply_template(
     State(app): State<App>,
+    asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
     let answer = async {
-        let read = chat::read(&app, body)?;
+        let read = chat::read(&app, &asker, body).await?;
         let (prepared, _) = app.service.render(read.asked.request).await?;
         Ok(text::applied(&prepared.prompt))
     };

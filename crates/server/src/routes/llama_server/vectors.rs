@@ -35,7 +35,7 @@ pub(super) async fn embedding(
     }
     let made = async {
         let asked = embedding::request(body, app.llama.normalize)?;
-        let model = model(&app, asked.model).await?;
+        let model = model(&app, &asker, asked.model).await?;
         let pooled = model.engine().model().spec().pooling() != Pooling::None;
         let width = model.engine().model().spec().width;
         let wanted = Embedding {
@@ -94,7 +94,7 @@ pub(super) async fn openai_embeddings(
         return said(llama_server::switched_off("--embeddings"));
     }
     let made = async {
-        super::name_model(&app, &mut body);
+        super::name_model(&app, &asker, &mut body).await?;
         // Those who ask this server took the tokens from it.
         body.insert("allow_token_ids".to_owned(), Value::Bool(true));
         let asked = openai::request(body)?;
@@ -115,7 +115,7 @@ pub(super) async fn rerank(
     }
     let made = async {
         let asked = ranking::request(body)?;
-        let model = model(&app, asked.model.clone()).await?;
+        let model = model(&app, &asker, asked.model.clone()).await?;
         let wanted = Ranking {
             model: model.title().to_owned(),
             query: asked.query.clone(),

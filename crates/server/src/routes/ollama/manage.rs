@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     core::models::{blocking, without_paths},
-    dialects::ollama::{self, Route},
+    dialects::{
+        llama_server::router::News,
+        ollama::{self, Route},
+    },
     edge::{Json, Scope, Style, error_body},
     library::{Error, Library},
 };
@@ -95,8 +98,9 @@ pub(super) fn forbidden(asker: &Asker) -> Option<Response> {
         .map(|refusal| error_body(Style::Ollama, &refusal))
 }
 
-/// Names may mean something else from now on: what was loaded by them goes when nobody has it.
-pub(super) fn changed(app: &App) {
+/// Names may mean something else from now on: what was loaded by them goes when nobody has it, and who listens asks anew.
+pub(in crate::routes) fn changed(app: &App) {
+    app.llama.downloads.tell("*", News::Unsure);
     let models = std::sync::Arc::clone(app.service.models());
     tokio::spawn(async move { models.retire().await });
 }
@@ -111,7 +115,7 @@ pub(super) fn failed(library: &Library, error: &Error) -> Refusal {
 }
 
 /// The same without the place of the store, whatever its path looks like.
-pub(super) fn hidden(library: &Library, (status, mut body): Refusal) -> Refusal {
+pub(in crate::routes) fn hidden(library: &Library, (status, mut body): Refusal) -> Refusal {
     let root = library.store.layout().root();
     if let Some(Value::String(text)) = body.get_mut("error")
         && root.is_absolute()

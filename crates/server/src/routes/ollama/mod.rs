@@ -33,6 +33,8 @@ use crate::{
     edge::Json,
 };
 
+pub(super) use manage::{changed, hidden};
+
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(|| async { ollama::ALIVE }))

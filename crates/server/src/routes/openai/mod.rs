@@ -35,7 +35,6 @@ pub(super) fn routes() -> Router<App> {
         .route("/chat/completions/input_tokens", post(chat::input_tokens))
         .route("/v1/completions", post(completions::completions))
         .route("/v1/models", get(models::list))
-        .route("/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one).delete(models::remove))
         .route("/v1/moderations", post(moderations))
         .route("/v1/responses", post(responses::create))

@@ -309,7 +309,7 @@ pub(super) const ROWS: &[Row] = &[
         &["--models-autoload"],
         &["--no-models-autoload"],
         "MODELS_AUTOLOAD",
-        Nothing("a model is loaded when it is asked for"),
+        flag!(autoload),
     ),
     pair(
         &["--jinja"],

@@ -80,6 +80,8 @@ pub struct Flags {
     pub idle: Option<Duration>,
     /// Models loaded at once; 0 has no limit.
     pub models_max: Option<usize>,
+    /// A question loads its model.
+    pub autoload: bool,
     /// Embed texts.
     pub embeddings: bool,
     /// Rank documents.
@@ -163,6 +165,7 @@ impl Default for Flags {
             parallel: None,
             idle: None,
             models_max: None,
+            autoload: true,
             embeddings: false,
             rerank: false,
             pooling: None,
