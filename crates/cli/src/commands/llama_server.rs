@@ -270,6 +270,7 @@ fn edge_of(flags: &Flags, insecure: bool) -> Result<edge::Config> {
         tls_key: flags.tls_key.clone(),
         insecure,
         api_prefix: flags.prefix.clone(),
+        style: Some(edge::Style::LlamaServer),
         limits: edge::Limits {
             idle_time: longest(defaults.idle_time),
             write_stall_time: longest(defaults.write_stall_time),

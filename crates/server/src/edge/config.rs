@@ -10,6 +10,7 @@ use super::address::Address;
 use super::body::BodyLimits;
 use super::guard::{BadOrigin, Hosts, Origins};
 use super::keys::{self, Key, KeyError, KeyLimits, Keys, Scope};
+use super::refusal::Style;
 
 /// The settings of the edge.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Config {
     pub insecure: bool,
     /// A path before every route, as `/llm`; empty for none.
     pub api_prefix: String,
+    /// How refusals are told on all paths; none is by the path.
+    #[serde(skip)]
+    pub style: Option<Style>,
 }
 
 impl Default for Config {
@@ -51,6 +55,7 @@ impl Default for Config {
             limits: Limits::default(),
             insecure: false,
             api_prefix: String::new(),
+            style: None,
         }
     }
 }
@@ -242,6 +247,7 @@ pub struct Checked {
     pub(crate) hosts: Hosts,
     /// `/llm`, or nothing.
     pub(crate) prefix: String,
+    pub(crate) style: Option<Style>,
     /// What is allowed and should be known, in words.
     pub warnings: Vec<String>,
 }
@@ -283,6 +289,7 @@ impl Config {
             origins,
             hosts: Hosts::new(&self.hosts),
             prefix: self.prefix()?,
+            style: self.style,
             warnings,
         })
     }

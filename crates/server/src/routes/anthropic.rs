@@ -9,7 +9,7 @@ use super::{
     json, refused, stamp,
 };
 use crate::{
-    core::{Event, Failure},
+    core::{Event, Failure, Request},
     dialects::{
         Frame, Stamp,
         anthropic::{self, Frames, Shape},
@@ -20,15 +20,31 @@ use crate::{
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/v1/messages", post(messages))
-        .route("/v1/messages/count_tokens", post(count))
+        .route("/v1/messages/count_tokens", post(count_tokens))
 }
 
-struct Messages {
+/// Anthropic's words for an answer.
+pub(super) struct Messages {
     frames: Frames,
     stamp: Stamp,
     shape: Shape,
     events: Vec<Event>,
     ignored: Vec<String>,
+}
+
+impl Messages {
+    /// A request, and the words for its answer.
+    pub(super) fn of(asked: anthropic::Asked) -> (Request, Self) {
+        let stamp = stamp();
+        let telling = Self {
+            frames: Frames::new(&stamp, asked.shape.clone()),
+            stamp,
+            shape: asked.shape,
+            events: Vec::new(),
+            ignored: asked.warnings,
+        };
+        (asked.request, telling)
+    }
 }
 
 impl Telling for Messages {
@@ -62,25 +78,23 @@ async fn messages(
         Ok(asked) => asked,
         Err(failure) => return refused(&failure, anthropic::error(&failure)),
     };
-    let stamp = stamp();
-    let telling = Messages {
-        frames: Frames::new(&stamp, asked.shape.clone()),
-        stamp,
-        shape: asked.shape,
-        events: Vec::new(),
-        ignored: asked.warnings,
-    };
     let stream = asked.stream.then_some(Stream::Events);
-    answer(&app, &asker, asked.request, stream, telling).await
+    let (request, telling) = Messages::of(asked);
+    answer(&app, &asker, request, stream, telling).await
 }
 
-async fn count(State(app): State<App>, Json(body): Json<Map<String, Value>>) -> Response {
-    let counted = async {
-        let asked = anthropic::count(body)?;
-        let (prepared, _) = app.service.render(asked.request).await?;
-        Ok(prepared.ids.len())
-    };
-    match counted.await {
+/// Tokens of the prompt that a body would be.
+///
+/// # Errors
+/// With the field that says what cannot be, or when the model cannot be used.
+pub(super) async fn count(app: &App, body: Map<String, Value>) -> Result<usize, Failure> {
+    let asked = anthropic::count(body)?;
+    let (prepared, _) = app.service.render(asked.request).await?;
+    Ok(prepared.ids.len())
+}
+
+async fn count_tokens(State(app): State<App>, Json(body): Json<Map<String, Value>>) -> Response {
+    match count(&app, body).await {
         Ok(tokens) => json(200, &anthropic::counted(tokens)),
         Err(failure) => refused(&failure, anthropic::error(&failure)),
     }

@@ -112,14 +112,13 @@ impl App {
 
 /// All routes; for a server that is asked as llama-server, those that one has.
 pub fn router(app: App) -> Router {
-    let shared = Router::new()
-        .merge(anthropic::routes())
-        .merge(llama_server::routes());
+    let shared = llama_server::routes();
     if app.llama.alone {
         let routes = shared.merge(llama_server::own_routes());
         return llama_server::guarded(&app, routes.with_state(app.clone()));
     }
     shared
+        .merge(anthropic::routes())
         .merge(ollama::routes())
         .merge(openai::routes())
         .merge(embeddings::routes())

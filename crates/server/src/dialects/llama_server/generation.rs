@@ -36,6 +36,8 @@ pub struct Standing {
     pub suffix_first: bool,
     /// Between comments in a silent stream.
     pub ping: Option<Duration>,
+    /// Add `__verbose` where a request does not say.
+    pub verbose: bool,
 }
 
 impl Default for Standing {
@@ -53,6 +55,7 @@ impl Default for Standing {
             parallel: 4,
             suffix_first: false,
             ping: Some(Duration::from_secs(30)),
+            verbose: false,
         }
     }
 }
@@ -335,7 +338,7 @@ fn style(
                 .map(Duration::from_secs),
             None => standing.ping,
         },
-        verbose: fields.take_bool("verbose")?.unwrap_or(false),
+        verbose: fields.take_bool("verbose")?.unwrap_or(standing.verbose),
         // Negative numbers are any place.
         slot: fields
             .take_i64("id_slot")?

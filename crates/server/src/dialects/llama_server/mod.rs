@@ -33,6 +33,7 @@ pub mod router;
 mod sampling;
 pub mod streams;
 pub mod text;
+pub mod verbose;
 
 #[cfg(test)]
 mod tests;

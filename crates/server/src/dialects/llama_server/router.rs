@@ -30,6 +30,15 @@ pub fn named(body: Map<String, Value>) -> Result<String, Failure> {
     name.filter(|name| !name.is_empty()).ok_or_else(unnamed)
 }
 
+/// Whether the body of `POST /models` allows plain HTTP.
+///
+/// # Errors
+/// It says something else.
+pub fn insecure(body: &Map<String, Value>) -> Result<bool, Failure> {
+    let insecure = Fields::new(body.clone()).take_bool("insecure")?;
+    Ok(insecure.unwrap_or(false))
+}
+
 /// Whether a question loads its model: what `?autoload=` says, or else the command line.
 pub fn autoload(asked: Option<&str>, standing: bool) -> bool {
     match asked {

@@ -110,14 +110,15 @@ impl Shared {
         let close = parts.headers.contains_key(TRANSFER_ENCODING);
         let read = Arc::new(AtomicBool::new(body.is_end_stream()));
 
-        let mut style = Style::of(parts.uri.path());
+        let styled_as = |path| self.checked.style.unwrap_or_else(|| Style::of(path));
+        let mut style = styled_as(parts.uri.path());
         let (mut response, allowed) = match self.gate(&link, &parts.headers) {
             Err(why) => (refused_silently(why), false),
             Ok(()) => {
                 let result = match self.path(&mut parts.uri) {
                     Err(refusal) => Err(refusal),
                     Ok(()) => {
-                        style = Style::of(parts.uri.path());
+                        style = styled_as(parts.uri.path());
                         ended.path = parts.uri.path().to_owned();
                         parts.extensions.insert(style);
                         let body = patient(body, self.body.idle, Arc::clone(&read));

@@ -9,7 +9,9 @@ use super::{
         answer::{Stream, Telling, answer},
         stamp,
     },
-    name_model, refuse,
+    name_model,
+    native::Native,
+    refuse,
     running::Entered,
     slots::Occupant,
     told,
@@ -18,7 +20,7 @@ use crate::{
     core::{Event, Failure},
     dialects::{
         Fields, Frame,
-        llama_server::{self, Style, chat},
+        llama_server::{self, Style, chat, verbose::Verbose},
         openai,
     },
     edge::Json,
@@ -66,10 +68,7 @@ struct Chat {
 impl Telling for Chat {
     fn frames(&mut self, _: usize, event: Event) -> Vec<Frame> {
         self.occupant.event(&event);
-        match &event {
-            Event::Failed(failure) => vec![Frame::json(&llama_server::error(failure).1)],
-            event => self.frames.event(event),
-        }
+        self.frames.event(&event)
     }
 
     fn add(&mut self, _: usize, event: Event) {
@@ -101,7 +100,8 @@ pub(super) async fn completions(
     };
     asked.request.ids = true;
     let frames = openai::chat::Frames::new(&asked, stamp());
-    let telling = Chat {
+    let verbose = Verbose::of(&style);
+    let chat = Chat {
         _running: app.enter(&asked.request, frames.id()),
         frames,
         occupant: Occupant::new(
@@ -112,6 +112,7 @@ pub(super) async fn completions(
         ),
     };
     let stream = asked.stream.then_some(Stream::EventsEvery(style.ping));
+    let telling = Native::new(chat, verbose);
     answer(&app, &asker, asked.request, stream, telling).await
 }
 
@@ -127,40 +128,4 @@ pub(super) async fn input_tokens(
         Ok(openai::responses::input_tokens(prepared.ids.len()))
     };
     told(counted.await)
-}
-
-/// OpenAI's count of a response's prompt, for which a model need not be named.
-pub(super) async fn response_tokens(
-    State(app): State<App>,
-    asker: Asker,
-    Json(mut body): Json<Map<String, Value>>,
-) -> Response {
-    if let Err(failure) = name_model(&app, &asker, &mut body).await {
-        return refuse(&failure);
-    }
-    super::super::openai::count_response(State(app), asker, Json(body)).await
-}
-
-/// OpenAI's completions, for which a model need not be named.
-pub(super) async fn plain_completions(
-    State(app): State<App>,
-    asker: Asker,
-    Json(mut body): Json<Map<String, Value>>,
-) -> Response {
-    if let Err(failure) = name_model(&app, &asker, &mut body).await {
-        return refuse(&failure);
-    }
-    super::super::openai::completions(State(app), asker, Json(body)).await
-}
-
-/// OpenAI's responses, for which a model need not be named.
-pub(super) async fn responses(
-    State(app): State<App>,
-    asker: Asker,
-    Json(mut body): Json<Map<String, Value>>,
-) -> Response {
-    if let Err(failure) = name_model(&app, &asker, &mut body).await {
-        return refuse(&failure);
-    }
-    super::super::openai::respond(State(app), asker, Json(body)).await
 }

@@ -112,7 +112,12 @@ impl Downloads {
 ///
 /// # Errors
 /// It cannot be had, or comes already, or too many come.
-pub(super) async fn fetch(app: &App, name: Name, written: String) -> Result<(), Failure> {
+pub(super) async fn fetch(
+    app: &App,
+    name: Name,
+    written: String,
+    insecure: bool,
+) -> Result<(), Failure> {
     let stopped = app.llama.downloads.begin(&name, &written)?;
     let (sure, first) = oneshot::channel();
     let app = app.clone();
@@ -120,6 +125,7 @@ pub(super) async fn fetch(app: &App, name: Name, written: String) -> Result<(), 
         let coming = Coming {
             app: &app,
             written: &written,
+            insecure,
             state: Mutex::new(State {
                 sure: Some(sure),
                 contents: Vec::new(),
@@ -138,6 +144,8 @@ pub(super) async fn fetch(app: &App, name: Name, written: String) -> Result<(), 
 struct Coming<'a> {
     app: &'a App,
     written: &'a str,
+    /// Plain HTTP is allowed.
+    insecure: bool,
     state: Mutex<State>,
 }
 
@@ -160,7 +168,7 @@ impl Coming<'_> {
     fn run(&self, name: &Name, stopped: oneshot::Receiver<()>) {
         self.tell(News::Fetching);
         let library = self.app.service.models().library();
-        let remote = library.remote(false);
+        let remote = library.remote(self.insecure);
         let watch = |event| self.hear(event);
         let pulled = Handle::current().block_on(async {
             let pulled = library

@@ -5,6 +5,8 @@ mod complete;
 mod control;
 mod describe;
 mod downloads;
+mod native;
+mod others;
 mod router;
 mod running;
 mod saved;
@@ -23,7 +25,7 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{App, Asker, json, model_name, refused};
+use super::{App, Asker, json, refused};
 use crate::{
     core::{Failure, models::Lease, request::Load},
     dialects::llama_server,
@@ -85,11 +87,13 @@ pub(super) fn own_routes() -> Router<App> {
             post(chat::input_tokens),
         )
         .route("/chat/completions/input_tokens", post(chat::input_tokens))
-        .route("/v1/completions", post(chat::plain_completions))
-        .route("/v1/responses", post(chat::responses))
-        .route("/responses", post(chat::responses))
-        .route("/v1/responses/input_tokens", post(chat::response_tokens))
-        .route("/responses/input_tokens", post(chat::response_tokens))
+        .route("/v1/completions", post(others::completions))
+        .route("/v1/responses", post(others::responses))
+        .route("/responses", post(others::responses))
+        .route("/v1/responses/input_tokens", post(others::response_tokens))
+        .route("/responses/input_tokens", post(others::response_tokens))
+        .route("/v1/messages", post(others::messages))
+        .route("/v1/messages/count_tokens", post(others::message_tokens))
         .route("/v1/embeddings", post(vectors::openai_embeddings))
         .route("/v1/models", get(control::models))
         .fallback(|| async { said(llama_server::not_found()) })

@@ -143,6 +143,7 @@ fn fetchable(name: &str) -> Result<Name, Failure> {
 /// Fetches a model in the background.
 pub(super) async fn pull(State(app): State<App>, Json(body): Json<Map<String, Value>>) -> Response {
     let begun = async {
+        let insecure = router::insecure(&body)?;
         let written = router::named(body)?;
         let name = fetchable(&written)?;
         if app.llama.offline {
@@ -153,7 +154,7 @@ pub(super) async fn pull(State(app): State<App>, Json(body): Json<Map<String, Va
             let message = format!("model '{written}' already exists");
             return Err(Failure::invalid("model", message));
         }
-        fetch(&app, name, written).await?;
+        fetch(&app, name, written, insecure).await?;
         Ok(success())
     };
     told(begun.await)

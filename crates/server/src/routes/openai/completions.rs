@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The answer to all prompts.
-pub(super) struct Completions(pub(super) dialect::Frames);
+pub(in crate::routes) struct Completions(pub(in crate::routes) dialect::Frames);
 
 impl Telling for Completions {
     fn frames(&mut self, of: usize, event: Event) -> Vec<Frame> {
@@ -43,7 +43,7 @@ impl Telling for Completions {
     }
 }
 
-pub(in crate::routes) async fn completions(
+pub(super) async fn completions(
     State(app): State<App>,
     asker: Asker,
     Json(body): Json<Map<String, Value>>,

@@ -20,9 +20,9 @@ use super::{App, json, refused};
 use crate::{core::Failure, dialects::openai};
 
 pub(crate) use batches::work;
-pub(super) use completions::completions;
+pub(super) use completions::Completions;
 pub(crate) use desk::Desk;
-pub(super) use responses::{create as respond, input_tokens as count_response};
+pub(super) use responses::{Responding, read as read_response};
 
 pub(super) fn routes() -> Router<App> {
     Router::new()

@@ -28,10 +28,10 @@ use crate::{
 };
 
 /// A response, which is kept when it is whole and the client did not forbid it.
-pub(super) struct Responding {
-    pub(super) frames: responses::Frames,
-    pub(super) owner: String,
-    pub(super) desk: Arc<Desk>,
+pub(in crate::routes) struct Responding {
+    pub(in crate::routes) frames: responses::Frames,
+    pub(in crate::routes) owner: String,
+    pub(in crate::routes) desk: Arc<Desk>,
 }
 
 impl Responding {
@@ -77,7 +77,10 @@ impl Telling for Responding {
 }
 
 /// Reads a body, with what it follows.
-async fn read(
+///
+/// # Errors
+/// With the field that says what cannot be.
+pub(in crate::routes) async fn read(
     app: &App,
     owner: &str,
     body: Map<String, Value>,
@@ -117,7 +120,7 @@ fn unreadable(error: std::io::Error) -> Failure {
     Failure::Internal(format!("a kept response cannot be read: {error}"))
 }
 
-pub(in crate::routes) async fn create(
+pub(super) async fn create(
     State(app): State<App>,
     asker: Asker,
     Json(body): Json<Map<String, Value>>,
@@ -136,7 +139,7 @@ pub(in crate::routes) async fn create(
     answer(&app, &asker, asked.asked.request, stream, telling).await
 }
 
-pub(in crate::routes) async fn input_tokens(
+pub(super) async fn input_tokens(
     State(app): State<App>,
     asker: Asker,
     Json(body): Json<Map<String, Value>>,

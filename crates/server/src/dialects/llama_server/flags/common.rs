@@ -266,6 +266,7 @@ pub(super) const ROWS: &[Row] = &[
         "",
         Do(|flags, _| {
             flags.log.level = 5;
+            flags.standing.verbose = true;
             Ok(())
         }),
     ),
@@ -283,6 +284,8 @@ pub(super) const ROWS: &[Row] = &[
         Do(|flags, given| {
             let level = given.whole(i64::from(i32::MIN), i64::from(i32::MAX))?;
             flags.log.level = level.clamp(0, 5) as u8;
+            // Beyond all levels, answers tell more too.
+            flags.standing.verbose = level > 9;
             Ok(())
         }),
     ),
