@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use anyhow::Result;
-use hearth_server::library::{Library, environment};
+use hearth_server::library::Library;
 use hearth_store::{Entry, Event, Name, Remote};
 
 use crate::{input::Interrupted, progress::Progress};
@@ -16,7 +16,8 @@ pub(crate) fn pull(
     progress: &Progress,
 ) -> Result<Entry> {
     let watch = |event: Event| progress.event(&event);
-    let pulled = block_on(library.store.pull(name, None, remote, &environment, &watch));
+    let variable = |name: &str| library.variable(name);
+    let pulled = block_on(library.store.pull(name, None, remote, &variable, &watch));
     progress.finish();
     pulled
 }

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use server::{Server, program};
 use support::registry::Registry;
 
+const BARD: &[u8] = include_bytes!("../../server/assets/bard.gguf");
+
 /// A server whose answers are JSON.
 struct Llama(Server);
 
@@ -855,7 +857,6 @@ fn a_router_that_loads_nothing_by_itself() {
 
 #[test]
 fn models_come_and_go() {
-    const BARD: &[u8] = include_bytes!("../../server/assets/bard.gguf");
     let server = Llama::router(&[]);
     let registry = Registry::start();
     let manifest = registry.offer("team/bard:v1", &[(Kind::Model, BARD)]);
@@ -1072,6 +1073,48 @@ fn every_dialect_refuses_in_the_same_words() {
 }
 
 #[test]
+fn logs_and_folders_are_where_they_are_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.txt");
+    std::fs::write(folder.path().join("poet.gguf"), BARD).unwrap();
+    let server = Llama::router(&[
+        "--models-dir",
+        folder.path().to_str().unwrap(),
+        "--log-file",
+        log.to_str().unwrap(),
+        "--no-log-timestamps",
+        "--no-log-prefix",
+        "--no-warmup",
+    ]);
+    let (_, models) = server.get("/models");
+    let ids = models["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["id"].as_str().unwrap());
+    let poet = ids
+        .into_iter()
+        .find(|id| id.contains("poet"))
+        .unwrap()
+        .to_owned();
+    let answer = server.json("/completion", greedy(json!({"model": "poet"})));
+    assert_eq!(answer["model"], poet.as_str());
+    assert_eq!(server.status(&poet), "loaded");
+    let (status, _) = server.ask("DELETE", "/models?model=poet", "", "");
+    assert_eq!(status, 400);
+    server.until(|| {
+        std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("route=\"/completion\"")
+    });
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        !text.contains('\u{1b}') && !text.contains("INFO") && !text.starts_with("20"),
+        "{text}"
+    );
+}
+
+#[test]
 fn keys_prefixes_and_other_pages() {
     let server = Llama::start_with_key();
     let body = greedy(json!({}));
@@ -1119,6 +1162,17 @@ fn command_lines_that_cannot_be() {
             "--api-key",
         ),
         (&["-hf", "nobody/nothing", "--offline"], &[], "--offline"),
+        (&["--models-dir", "/nowhere/at/all"], &[], "--models-dir"),
+        (
+            &["--models-preset", "a.ini"],
+            &[],
+            "error: --models-preset is not supported: make a model of each section",
+        ),
+        (
+            &["--log-file", "/nowhere/at/all"],
+            &[],
+            "cannot write the log",
+        ),
     ] {
         let output = run(flags, env);
         assert!(!output.status.success(), "{flags:?}");

@@ -119,6 +119,7 @@ fn foreign(library: &Library, found: &Found) -> Row {
             store,
             settings: library.settings.clone(),
             only: None,
+            hub_token: None,
         };
         return Row {
             name: found.title.clone(),

@@ -1,7 +1,13 @@
 //! `hearth llama-server`: the server under the flags, variables and files of llama-server. A program that is started
 //! under that name is the same.
 
-use std::{collections::HashSet, ffi::OsString, fs, path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use hearth_server::{
@@ -70,13 +76,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some(info) = flags.info {
         return tell(info);
     }
-    logs::begin(log_format(&flags.log), log_filter(&flags.log))?;
+    logs::begin_with(log_style(&flags.log)?, log_filter(&flags.log))?;
     unheeded(&mut flags);
     for warning in &flags.warnings {
         eprintln!("warn: {warning}");
     }
     read_files(&mut flags)?;
     let mut library = Library::open()?;
+    library.hub_token = flags.hub_token.clone().map(OsString::from);
+    library.settings.folders.extend(folder(&flags)?);
     library.only = only(&library, &flags)?.map(Box::new);
     let mut setup = Setup::of(&flags);
     if let Some(located) = &library.only {
@@ -129,11 +137,21 @@ fn tell(info: Info) -> Result<()> {
     Ok(())
 }
 
-fn log_format(log: &Log) -> logs::Format {
-    match log.json {
-        true => logs::Format::Json,
-        false => logs::Format::Text,
-    }
+fn log_style(log: &Log) -> Result<logs::Style> {
+    let open = |path: &PathBuf| {
+        let file = fs::File::options().create(true).append(true).open(path);
+        file.with_context(|| format!("cannot write the log to {}", path.display()))
+    };
+    Ok(logs::Style {
+        format: match log.json {
+            true => logs::Format::Json,
+            false => logs::Format::Text,
+        },
+        file: log.file.as_ref().map(open).transpose()?,
+        colors: log.colors,
+        times: log.times,
+        levels: log.prefix,
+    })
 }
 
 fn log_filter(log: &Log) -> &'static str {
@@ -162,16 +180,8 @@ fn unheeded(flags: &mut Flags) {
             "--reuse-port has no effect here: one server has the port",
         ),
         (
-            flags.log.file.is_some(),
-            "--log-file has no effect here: the log goes to standard error",
-        ),
-        (
             flags.pooling.is_some(),
             "--pooling has no effect here: vectors are made as the model says",
-        ),
-        (
-            flags.hub_token.is_some() && std::env::var_os("HF_TOKEN").is_none(),
-            "--hf-token has no effect here: put the token in the variable HF_TOKEN",
         ),
     ];
     let said = notes.into_iter().filter(|(holds, _)| *holds);
@@ -204,6 +214,15 @@ fn read_files(flags: &mut Flags) -> Result<()> {
     let mut seen = HashSet::new();
     flags.api_keys.retain(|key| seen.insert(key.clone()));
     Ok(())
+}
+
+/// The folder with more models, which has to be there.
+fn folder(flags: &Flags) -> Result<Option<PathBuf>> {
+    let absolute = |path: &PathBuf| {
+        let found = fs::canonicalize(path).ok().filter(|path| path.is_dir());
+        found.with_context(|| format!("--models-dir {}: there is no such folder", path.display()))
+    };
+    flags.models_folder.as_ref().map(absolute).transpose()
 }
 
 fn source_text(flags: &Flags) -> String {

@@ -18,6 +18,7 @@ fn service(directory: &std::path::Path, config: Config) -> Service {
         store: Store::new(directory),
         settings: Settings::read(&|name| environment.get(name).cloned()).unwrap_or_default(),
         only: None,
+        hub_token: None,
     };
     Service::new(Models::new(library, config))
 }

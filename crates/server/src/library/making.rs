@@ -152,6 +152,7 @@ mod tests {
             store: Store::new(folder.path()),
             settings: Settings::default(),
             only: None,
+            hub_token: None,
         };
         let recipe = Recipe {
             from: vec![Base::Name("BARD".parse().unwrap())],

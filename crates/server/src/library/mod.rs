@@ -43,6 +43,8 @@ pub struct Library {
     pub settings: Settings,
     /// The model that every name of a client means, where only one is served.
     pub only: Option<Box<Located>>,
+    /// What the Hugging Face hub is told, in place of the variable `HF_TOKEN`.
+    pub hub_token: Option<OsString>,
 }
 
 /// A variable of this process.
@@ -62,7 +64,14 @@ impl Library {
             store,
             settings,
             only: None,
+            hub_token: None,
         })
+    }
+
+    /// A variable of this process, or what takes its place.
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        let own = self.hub_token.clone().filter(|_| name == "HF_TOKEN");
+        own.or_else(|| environment(name))
     }
 
     /// How registries are asked.

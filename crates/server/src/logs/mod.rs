@@ -1,10 +1,11 @@
 //! The server's log: one line per request, and what happens around it. Texts of prompts and answers never come here.
 
-use std::io;
+use std::{fs::File, io, sync::Mutex};
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -35,19 +36,73 @@ pub enum LogError {
     Twice,
 }
 
+/// How the log is written.
+#[derive(Debug)]
+pub struct Style {
+    /// How lines look.
+    pub format: Format,
+    /// Where they go beside standard error.
+    pub file: Option<File>,
+    /// They have colours; none is where nothing speaks against it.
+    pub colors: Option<bool>,
+    /// They begin with the time.
+    pub times: bool,
+    /// They say how weighty they are.
+    pub levels: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            format: Format::Text,
+            file: None,
+            colors: None,
+            times: true,
+            levels: true,
+        }
+    }
+}
+
 /// Begins the log on standard error. `filter` is as `info` or `info,hearth_server=debug`.
 ///
 /// # Errors
 /// The filter is none, or a log is written already.
 pub fn begin(format: Format, filter: &str) -> Result<(), LogError> {
+    let style = Style {
+        format,
+        ..Style::default()
+    };
+    begin_with(style, filter)
+}
+
+/// As [`begin`], with all that can be said of it.
+///
+/// # Errors
+/// As [`begin`].
+pub fn begin_with(style: Style, filter: &str) -> Result<(), LogError> {
     let parsed = EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
         filter: filter.to_owned(),
         error,
     })?;
-    let builder = fmt().with_env_filter(parsed).with_writer(io::stderr);
-    match format {
-        Format::Text => builder.try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+    // What is colour on a terminal is in the way in a file.
+    let colors = style.colors.or(style.file.is_some().then_some(false));
+    let writer = match style.file {
+        None => BoxMakeWriter::new(io::stderr),
+        Some(file) => BoxMakeWriter::new(io::stderr.and(Mutex::new(file))),
+    };
+    let builder = fmt()
+        .with_env_filter(parsed)
+        .with_writer(writer)
+        .with_level(style.levels);
+    let builder = match colors {
+        Some(colors) => builder.with_ansi(colors),
+        None => builder,
+    };
+    match (style.format, style.times) {
+        (Format::Text, true) => builder.try_init(),
+        (Format::Text, false) => builder.without_time().try_init(),
+        (Format::Json, true) => builder.json().flatten_event(true).try_init(),
+        (Format::Json, false) => builder.json().flatten_event(true).without_time().try_init(),
     }
     .map_err(|_| LogError::Twice)
 }

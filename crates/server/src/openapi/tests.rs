@@ -74,6 +74,7 @@ fn app(folder: &Path) -> Router {
         store: Store::new(folder),
         settings: Settings::default(),
         only: None,
+        hub_token: None,
     };
     let service = Service::new(Models::new(library, Config::default()));
     let app = App::open(service, folder, None);
@@ -94,6 +95,11 @@ async fn every_documented_route_is_routed() {
         let request = request.body(Body::from("[]")).unwrap();
         let answer = router.clone().oneshot(request).await.unwrap();
         let status = answer.status();
+        // A stream may have no end.
+        let kind = answer.headers().get(CONTENT_TYPE);
+        if status == StatusCode::OK && kind.is_some_and(|kind| kind == "text/event-stream") {
+            continue;
+        }
         let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         // The router's own 404 has no body; HEAD has none in any case.
         let nobody = status == StatusCode::NOT_FOUND && body.is_empty() && route.method != "HEAD";

@@ -80,7 +80,13 @@ impl App {
     /// When it cannot be loaded.
     pub async fn load_only(&self) -> Result<(), Failure> {
         if !self.llama.is_ready() {
-            self.service.warm_up("", &Load::default()).await?;
+            match self.llama.warm_up {
+                true => self.service.warm_up("", &Load::default()).await?,
+                false => {
+                    let models = self.service.models();
+                    drop(models.acquire("", &Load::default()).await?);
+                }
+            }
             self.llama.begin();
         }
         Ok(())

@@ -110,7 +110,7 @@ impl Shared {
         let close = parts.headers.contains_key(TRANSFER_ENCODING);
         let read = Arc::new(AtomicBool::new(body.is_end_stream()));
 
-        let styled_as = |path| self.checked.style.unwrap_or_else(|| Style::of(path));
+        let styled_as = |path: &str| self.checked.style.unwrap_or_else(|| Style::of(path));
         let mut style = styled_as(parts.uri.path());
         let (mut response, allowed) = match self.gate(&link, &parts.headers) {
             Err(why) => (refused_silently(why), false),

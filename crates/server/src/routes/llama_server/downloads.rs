@@ -20,7 +20,6 @@ use crate::{
         llama_server::router::News,
         ollama::{Route, store_error},
     },
-    library::environment,
 };
 
 /// Models that come at a time.
@@ -170,10 +169,9 @@ impl Coming<'_> {
         let library = self.app.service.models().library();
         let remote = library.remote(self.insecure);
         let watch = |event| self.hear(event);
+        let variable = |name: &str| library.variable(name);
         let pulled = Handle::current().block_on(async {
-            let pulled = library
-                .store
-                .pull(name, None, &remote, &environment, &watch);
+            let pulled = library.store.pull(name, None, &remote, &variable, &watch);
             tokio::select! {
                 pulled = pulled => pulled.map(drop),
                 // An error: nothing is ever sent.

@@ -27,6 +27,8 @@ pub struct Setup {
     pub autoload: bool,
     /// Nothing is fetched.
     pub offline: bool,
+    /// The weights are read once before the first request.
+    pub warm_up: bool,
     /// What holds for all requests.
     pub standing: Standing,
     /// What holds for chats.
@@ -72,6 +74,7 @@ impl Default for Setup {
             router: false,
             autoload: true,
             offline: false,
+            warm_up: true,
             standing: Standing::default(),
             chats: ChatStanding::default(),
             aliases: Vec::new(),
@@ -103,6 +106,7 @@ impl Setup {
             router: flags.source.is_none(),
             autoload: flags.autoload,
             offline: flags.offline,
+            warm_up: flags.warm_up,
             standing: flags.standing.clone(),
             chats: flags.chats.clone(),
             aliases: flags.aliases.clone(),

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     dialects::ollama::{self, Route, Transfer},
     edge::Json,
-    library::environment,
 };
 
 pub(super) async fn pull(
@@ -50,12 +49,13 @@ async fn transfer(
         let library = app.service.models().library();
         let (store, remote) = (&library.store, library.remote(asked.insecure));
         let watch = |event| teller.event(event);
+        let variable = |name: &str| library.variable(name);
         let name = &asked.name;
         let done: Result<(), Error> = teller.run(async {
             match transfer {
-                Transfer::Push => store.push(name, &remote, &environment, &watch).await,
+                Transfer::Push => store.push(name, &remote, &variable, &watch).await,
                 _ => {
-                    let pulled = store.pull(name, None, &remote, &environment, &watch);
+                    let pulled = store.pull(name, None, &remote, &variable, &watch);
                     pulled.await.map(drop)
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::given::Given;
+use super::given::{Given, switch};
 use super::settings::{Info, Source};
 use super::{Effect, Flags, Row, pair, plain, takes};
 
@@ -15,7 +15,6 @@ const ROPE: Effect = Refused("positions are those of the model: change its metad
 const ADAPTER: Effect =
     Refused("make a model with the adapter first: `hearth create` with ADAPTER in a Modelfile");
 const STEERING: Effect = Refused("models are not steered by vectors");
-const TERMINAL: Effect = Nothing("lines of the log have one form");
 
 const fn info(
     info: fn(&mut Flags, &Given) -> Result<(), String>,
@@ -260,7 +259,20 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         }),
     ),
-    takes(&["--log-colors"], "LOG_COLORS", TERMINAL),
+    takes(
+        &["--log-colors"],
+        "LOG_COLORS",
+        Do(|flags, given| {
+            flags.log.colors = match (given.text(), switch(given.text())) {
+                ("auto", _) => None,
+                (_, Some(on)) => Some(on),
+                (other, None) => {
+                    return Err(format!("on, off or auto was expected, found '{other}'"));
+                }
+            };
+            Ok(())
+        }),
+    ),
     plain(
         &["-v", "--verbose", "--log-verbose"],
         "",
@@ -293,12 +305,18 @@ pub(super) const ROWS: &[Row] = &[
         &["--log-prefix"],
         &["--no-log-prefix"],
         "LOG_PREFIX",
-        TERMINAL,
+        Do(|flags, given| {
+            flags.log.prefix = given.on;
+            Ok(())
+        }),
     ),
     pair(
         &["--log-timestamps"],
         &["--no-log-timestamps"],
         "LOG_TIMESTAMPS",
-        TERMINAL,
+        Do(|flags, given| {
+            flags.log.times = given.on;
+            Ok(())
+        }),
     ),
 ];

@@ -18,7 +18,9 @@ const PLAIN_PICTURES: Effect = Nothing("pictures are not read");
 const NO_PICTURES: Effect = Refused("pictures are not read: serve the model without its projector");
 const NO_PAGES: Effect = Nothing("there are no pages for browsers here");
 const NO_TOOLS: Effect = Refused("this server runs no tools: a client does");
-const STORE: Effect = Refused("the models of hearth's store are served: import them first");
+const STORE: Effect = Refused(
+    "make a model of each section: `hearth create` with its settings as PARAMETER in a Modelfile",
+);
 const PRESET: Effect = Refused("pull the model it stands for, and name that");
 
 /// Sets a path.
@@ -96,12 +98,7 @@ pub(super) const ROWS: &[Row] = &[
         "",
         Refused("special tokens are never printed: /tokenize shows them"),
     ),
-    pair(
-        &["--warmup"],
-        &["--no-warmup"],
-        "",
-        Nothing("the first request is as fast as the others"),
-    ),
+    pair(&["--warmup"], &["--no-warmup"], "", flag!(warm_up)),
     plain(
         &["--spm-infill"],
         "",
@@ -295,7 +292,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     takes(&["--slot-save-path"], "", path!(slot_directory)),
     takes(&["--media-path"], "", PLAIN_PICTURES),
-    takes(&["--models-dir"], "MODELS_DIR", STORE),
+    takes(&["--models-dir"], "MODELS_DIR", path!(models_folder)),
     takes(&["--models-preset"], "MODELS_PRESET", STORE),
     takes(
         &["--models-max"],

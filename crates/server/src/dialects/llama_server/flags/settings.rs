@@ -48,6 +48,12 @@ pub struct Log {
     pub file: Option<PathBuf>,
     /// A JSON object a line.
     pub json: bool,
+    /// Lines have colours; none is where the terminal has.
+    pub colors: Option<bool>,
+    /// Lines begin with the time.
+    pub times: bool,
+    /// Lines say how weighty they are.
+    pub prefix: bool,
 }
 
 /// All that a command line says.
@@ -76,8 +82,12 @@ pub struct Flags {
     pub context: Option<usize>,
     /// Answers at once; none is chosen.
     pub parallel: Option<usize>,
+    /// Read the weights once before the first request.
+    pub warm_up: bool,
     /// Unload the model after so long without a request.
     pub idle: Option<Duration>,
+    /// A folder with more models.
+    pub models_folder: Option<PathBuf>,
     /// Models loaded at once; 0 has no limit.
     pub models_max: Option<usize>,
     /// A question loads its model.
@@ -163,7 +173,9 @@ impl Default for Flags {
             threads_batch: None,
             context: None,
             parallel: None,
+            warm_up: true,
             idle: None,
+            models_folder: None,
             models_max: None,
             autoload: true,
             embeddings: false,
@@ -198,6 +210,9 @@ impl Default for Flags {
                 level: 3,
                 file: None,
                 json: false,
+                colors: None,
+                times: true,
+                prefix: true,
             },
             warnings: Vec::new(),
         }
