@@ -160,24 +160,10 @@ fn log_filter(log: &Log) -> &'static str {
 
 /// Says what was read and is done in another way here.
 fn unheeded(flags: &mut Flags) {
-    let usual = Flags::default();
     let notes = [
-        (
-            (&flags.cors_methods, &flags.cors_headers)
-                != (&usual.cors_methods, &usual.cors_headers),
-            "--cors-methods and --cors-headers have no effect here: pages that may ask may ask in any way",
-        ),
-        (
-            !flags.cors_credentials,
-            "--no-cors-credentials has no effect here: cookies are never used, keys are headers",
-        ),
         (
             flags.threads_batch.is_some() && flags.threads_batch != flags.threads,
             "--threads-batch has no effect here: prompts are read by the threads of --threads",
-        ),
-        (
-            flags.reuse_port,
-            "--reuse-port has no effect here: one server has the port",
         ),
         (
             flags.pooling.is_some(),
@@ -278,6 +264,12 @@ fn edge_of(flags: &Flags, insecure: bool) -> Result<edge::Config> {
         limits: edge::KeyLimits::default(),
     };
     let origins = flags.cors_origins.iter().flatten();
+    let usual = Flags::default();
+    // What llama-server has where nothing is said is less than clients ask for.
+    let said = |list: &[String], usual: &[String]| match list == usual {
+        true => Vec::new(),
+        false => list.to_vec(),
+    };
     let defaults = edge::Limits::default();
     let longest = |time: Duration| time.max(flags.timeout);
     Ok(edge::Config {
@@ -285,6 +277,9 @@ fn edge_of(flags: &Flags, insecure: bool) -> Result<edge::Config> {
         keys: flags.api_keys.iter().enumerate().map(key).collect(),
         // Pages of this machine may always ask.
         origins: origins.filter(|it| *it != "localhost").cloned().collect(),
+        cors_methods: said(&flags.cors_methods, &usual.cors_methods),
+        cors_headers: said(&flags.cors_headers, &usual.cors_headers),
+        reuse_port: flags.reuse_port,
         tls_certificate: flags.tls_certificate.clone(),
         tls_key: flags.tls_key.clone(),
         insecure,

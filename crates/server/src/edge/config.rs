@@ -24,6 +24,10 @@ pub struct Config {
     pub keys: Vec<KeyEntry>,
     /// Origins of web pages that may ask, beside those that always may; `*` is any.
     pub origins: Vec<String>,
+    /// Methods that those pages may use; all where there are none.
+    pub cors_methods: Vec<String>,
+    /// Headers that they may send; those that they ask for where there are none.
+    pub cors_headers: Vec<String>,
     /// Names of this server that a Host header may have, beside its own; `*` is any.
     pub hosts: Vec<String>,
     /// Certificates as PEM, the server's own first.
@@ -36,6 +40,8 @@ pub struct Config {
     pub insecure: bool,
     /// A path before every route, as `/llm`; empty for none.
     pub api_prefix: String,
+    /// Other servers may listen on the same ports.
+    pub reuse_port: bool,
     /// How refusals are told on all paths; none is by the path.
     #[serde(skip)]
     pub style: Option<Style>,
@@ -49,12 +55,15 @@ impl Default for Config {
             key_file: None,
             keys: Vec::new(),
             origins: Vec::new(),
+            cors_methods: Vec::new(),
+            cors_headers: Vec::new(),
             hosts: Vec::new(),
             tls_certificate: None,
             tls_key: None,
             limits: Limits::default(),
             insecure: false,
             api_prefix: String::new(),
+            reuse_port: false,
             style: None,
         }
     }
@@ -228,6 +237,9 @@ pub enum ConfigError {
     /// The prefix is no path.
     #[error("the API prefix '{0}' is no path: expected / and words, as /llm")]
     Prefix(String),
+    /// A method or a header that pages may use is none.
+    #[error("'{0}' is no method and no header: expected a word of letters, digits, - and _, or *")]
+    Cors(String),
     /// A limit cannot be.
     #[error("the limit {name} cannot be so: expected {expected}")]
     Limit {
@@ -280,7 +292,9 @@ impl Config {
             }
             _ => {}
         }
-        let origins = Origins::new(&self.origins)?;
+        let origins = Origins::new(&self.origins)?
+            .restricted(&self.cors_methods, &self.cors_headers)
+            .map_err(ConfigError::Cors)?;
         if origins.any() {
             warnings.push("every web page that a user of this machine opens may ask models, since the origins have *".into());
         }
@@ -415,7 +429,11 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         type Change = fn(&mut Config);
-        let cases: [(Change, &str); 12] = [
+        let cases: [(Change, &str); 13] = [
+            (
+                |config| config.cors_methods = vec!["GET POST".into()],
+                "'GET POST'",
+            ),
             (|config| config.listen.clear(), "no address"),
             (|config| config.keys = vec![entry("")], "is empty"),
             (

@@ -146,10 +146,12 @@ impl Shelf {
         self.keep_within(name, number);
     }
 
-    /// Tapes that ended make room for one that runs, the oldest first; then it loses its own beginning.
+    /// Tapes that ended make room for one that runs, the oldest first and the owner's before others; then it loses its own
+    /// beginning.
     fn keep_within(&mut self, name: &Name, number: u64) {
         while self.bytes > BYTES {
-            match self.first_ended(None) {
+            let own = self.first_ended(Some(&name.owner));
+            match own.or_else(|| self.first_ended(None)) {
                 Some(first) => self.remove(&first),
                 None => {
                     let excess = self.bytes - BYTES;

@@ -7,7 +7,7 @@ mod scope;
 
 pub(crate) use host::Hosts;
 pub use origin::BadOrigin;
-pub(crate) use origin::{Origins, preflight};
+pub(crate) use origin::Origins;
 pub(crate) use path::normalise;
 pub(crate) use scope::is_public;
 pub use scope::scope_of;

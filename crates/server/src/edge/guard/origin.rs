@@ -56,6 +56,10 @@ pub struct BadOrigin(String);
 pub(crate) struct Origins {
     any: bool,
     patterns: Vec<String>,
+    /// Methods that pages may use; none is all.
+    methods: Option<HeaderValue>,
+    /// Headers that they may send; none is those that they ask for.
+    headers: Option<HeaderValue>,
 }
 
 impl Origins {
@@ -84,7 +88,54 @@ impl Origins {
             }
             patterns.push(entry);
         }
-        Ok(Self { any, patterns })
+        Ok(Self {
+            any,
+            patterns,
+            methods: None,
+            headers: None,
+        })
+    }
+
+    /// The same for pages that may use only these methods and send only these headers; all where there are none.
+    ///
+    /// # Errors
+    /// With the word that can be no name of either.
+    pub(crate) fn restricted(self, methods: &[String], headers: &[String]) -> Result<Self, String> {
+        let list = |words: &[String]| {
+            let is_token = |word: &&String| {
+                let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
+                !word.is_empty() && word.bytes().all(token)
+            };
+            if let Some(wrong) = words.iter().find(|word| !is_token(word)) {
+                return Err(wrong.clone());
+            }
+            let named = !words.is_empty() && words.iter().all(|word| word != "*");
+            let text = words.join(", ");
+            Ok(named.then(|| HeaderValue::from_str(&text).ok()).flatten())
+        };
+        Ok(Self {
+            methods: list(methods)?,
+            headers: list(headers)?,
+            ..self
+        })
+    }
+
+    /// The headers of the answer to a preflight, beside the origin. What it asks for is what it gets where nothing else
+    /// is said: SDKs and plugins add headers of their own.
+    pub(crate) fn preflight(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        let methods = self.methods.clone().unwrap_or(METHODS);
+        answer.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        answer.insert(ACCESS_CONTROL_MAX_AGE, TWELVE_HOURS);
+        let asked = request.get(ACCESS_CONTROL_REQUEST_HEADERS);
+        if let Some(headers) = self.headers.as_ref().or(asked) {
+            answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
+        }
+        if request
+            .get(REQUEST_PRIVATE_NETWORK)
+            .is_some_and(|value| value == "true")
+        {
+            answer.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+        }
     }
 
     /// Whether any page may ask.
@@ -127,22 +178,6 @@ impl Origins {
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
         answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         answer.append(VARY, HeaderValue::from_static("Origin"));
-    }
-}
-
-/// The headers of the answer to a preflight, beside the origin. What it asks for is what it gets: SDKs and plugins add
-/// headers of their own.
-pub(crate) fn preflight(request: &HeaderMap, answer: &mut HeaderMap) {
-    answer.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    answer.insert(ACCESS_CONTROL_MAX_AGE, TWELVE_HOURS);
-    if let Some(headers) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-        answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
-    }
-    if request
-        .get(REQUEST_PRIVATE_NETWORK)
-        .is_some_and(|value| value == "true")
-    {
-        answer.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
     }
 }
 
@@ -195,6 +230,51 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preflight_gets_what_it_asks_for_or_what_is_said() {
+        let mut asked = HeaderMap::new();
+        asked.insert(ACCESS_CONTROL_REQUEST_HEADERS, "x-own".parse().unwrap());
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        for (methods, headers, allowed) in [
+            (
+                "",
+                "",
+                ("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS", "x-own"),
+            ),
+            (
+                "*",
+                "*",
+                ("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS", "x-own"),
+            ),
+            ("GET POST", "authorization", ("GET, POST", "authorization")),
+        ] {
+            let origins = Origins::new(&[]).unwrap();
+            let origins = origins
+                .restricted(&words(methods), &words(headers))
+                .unwrap();
+            let mut answer = HeaderMap::new();
+            origins.preflight(&asked, &mut answer);
+            assert_eq!(
+                (
+                    &answer[ACCESS_CONTROL_ALLOW_METHODS],
+                    &answer[ACCESS_CONTROL_ALLOW_HEADERS]
+                ),
+                (
+                    &HeaderValue::from_static(allowed.0),
+                    &HeaderValue::from_static(allowed.1)
+                )
+            );
+        }
+        let wrong = Origins::new(&[])
+            .unwrap()
+            .restricted(&["a\nb".to_owned()], &[]);
+        assert_eq!(wrong.unwrap_err(), "a\nb");
+    }
 
     fn request(origin: &str, host: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();

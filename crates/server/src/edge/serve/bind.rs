@@ -29,10 +29,14 @@ pub(super) enum Socket {
 }
 
 impl Listener {
-    pub(super) async fn bind(address: &Address) -> io::Result<Self> {
+    /// Listens. On a port that is `shared`, other servers may too.
+    pub(super) async fn bind(address: &Address, shared: bool) -> io::Result<Self> {
         match address {
             Address::Tcp(wanted) => {
-                let listener = TcpListener::bind(wanted).await?;
+                let listener = match shared {
+                    false => TcpListener::bind(wanted).await?,
+                    true => bind_shared(*wanted)?,
+                };
                 let got = Address::Tcp(listener.local_addr()?);
                 Ok(Self::Tcp(listener, got))
             }
@@ -72,6 +76,31 @@ impl Listener {
             Self::Unix(listener, _) => Ok(Socket::Unix(listener.socket.accept().await?.0)),
         }
     }
+}
+
+/// Connections that wait to be accepted.
+#[cfg(unix)]
+const BACKLOG: u32 = 1024;
+
+#[cfg(unix)]
+fn bind_shared(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    use tokio::net::TcpSocket;
+    let socket = match address {
+        std::net::SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        std::net::SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[cfg(not(unix))]
+fn bind_shared(_: std::net::SocketAddr) -> io::Result<TcpListener> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "ports cannot be shared on this system",
+    ))
 }
 
 /// A socket file that goes when its server does.

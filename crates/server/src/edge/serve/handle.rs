@@ -27,7 +27,7 @@ use crate::edge::body::{BodyLimits, patient};
 use crate::edge::caller::Caller;
 use crate::edge::config::Checked;
 use crate::edge::context::{Account, RequestId};
-use crate::edge::guard::{is_public, normalise, preflight, scope_of};
+use crate::edge::guard::{Origins, is_public, normalise, scope_of};
 use crate::edge::limiter::{Limiter, unix_seconds};
 use crate::edge::refusal::{Kind, Refusal, Style, error_response};
 use crate::metrics::Metrics;
@@ -196,7 +196,7 @@ impl Shared {
             ));
         }
         if request.method() == Method::OPTIONS {
-            return Ok(options(request.headers()));
+            return Ok(options(&self.checked.origins, request.headers()));
         }
         let path = request.uri().path();
         let caller = if is_public(request.method(), path) {
@@ -308,12 +308,12 @@ fn refused_silently(why: &'static str) -> Response {
 }
 
 /// What a path takes, and the answer to a preflight.
-fn options(request: &HeaderMap) -> Response {
+fn options(origins: &Origins, request: &HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(ALLOW, METHODS);
     if request.contains_key(ORIGIN) && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
-        preflight(request, response.headers_mut());
+        origins.preflight(request, response.headers_mut());
     }
     response
 }

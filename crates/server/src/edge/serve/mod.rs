@@ -85,7 +85,7 @@ impl Server {
         };
         let mut listeners = Vec::new();
         for address in &config.listen {
-            let listener = Listener::bind(address).await;
+            let listener = Listener::bind(address, config.reuse_port).await;
             listeners.push(listener.map_err(|error| ServeError::Bind {
                 address: address.clone(),
                 error,

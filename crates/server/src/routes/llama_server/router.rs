@@ -48,7 +48,8 @@ pub(super) async fn choose(
     let setup = &app.llama;
     let given = given.filter(|name| !name.is_empty());
     let autoload = router::autoload(asker.autoload.as_deref(), setup.autoload);
-    if !setup.router && autoload {
+    let has_one = app.service.models().library().only.is_some();
+    if !setup.router && (autoload || has_one) {
         return Ok(model_name(app, given));
     }
     let name = match given {
