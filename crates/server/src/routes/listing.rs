@@ -15,7 +15,7 @@ use crate::{
         models::{blocking, without_paths},
     },
     dialects::ollama::{Details, Listed},
-    library::{self, Library, Located, Weights},
+    library::{self, BUILT_IN, Library, Located, Weights},
 };
 
 /// The list, without blocking the caller.
@@ -27,6 +27,8 @@ pub(super) async fn listed(app: &App) -> Result<Vec<Listed>, Failure> {
 /// How a listed model is found.
 pub(super) struct Whole {
     pub(super) listed: Listed,
+    /// What it is called once it is loaded.
+    pub(super) title: String,
     /// As [`Located::key`].
     pub(super) key: String,
     /// It is one of our store.
@@ -46,11 +48,13 @@ fn keyed(library: &Library) -> library::Result<Vec<Whole>> {
     let stored = library.stored()?;
     let stored = stored.into_iter().map(|(entry, config)| Whole {
         listed: Listed::stored(&entry, Details::of(&config)),
+        title: entry.name.to_string(),
         key: Weights::Stored(library.store.clone(), Box::new(entry)).key(),
         is_stored: true,
     });
     let built_in = Whole {
         listed: built_in()?,
+        title: BUILT_IN.to_owned(),
         key: Located::bard().key(),
         is_stored: false,
     };
@@ -58,6 +62,7 @@ fn keyed(library: &Library) -> library::Result<Vec<Whole>> {
     let others = others.found.iter().filter_map(|found| {
         Some(Whole {
             listed: foreign(found)?,
+            title: found.title.clone(),
             key: Weights::found(found).key(),
             is_stored: false,
         })

@@ -6,7 +6,6 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use hearth_store::Name;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +25,6 @@ use crate::{
         },
     },
     edge::Json,
-    library::{BUILT_IN, is_built_in},
 };
 
 /// This program, where llama-server has the number of its build.
@@ -136,19 +134,15 @@ pub(super) async fn models(State(app): State<App>, asker: Asker) -> Response {
 
 /// One of many.
 fn many(app: &App, one: listing::Whole) -> Listed {
-    let parsed = one.listed.name.parse::<Name>();
-    let id = match parsed.is_ok_and(|name| is_built_in(&name)) {
-        // It is known by its short name.
-        true => BUILT_IN.to_owned(),
-        false => one.listed.name,
-    };
-    let short = id.strip_prefix("hf.co/").map(str::to_owned);
+    let short = one.title.strip_prefix("hf.co/").map(str::to_owned);
+    let full = Some(one.listed.name).filter(|name| *name != one.title);
+    let others = full.into_iter().chain(short);
     Listed {
-        aliases: [id.clone()].into_iter().chain(short).collect(),
+        aliases: [one.title.clone()].into_iter().chain(others).collect(),
         created: seconds(one.listed.modified),
         status: Some(Status::Here(app.service.models().phase(&one.key))),
         is_stored: one.is_stored,
-        id,
+        id: one.title,
         ..Listed::default()
     }
 }
