@@ -359,10 +359,11 @@ fn readers() -> Vec<(&'static str, Reader)> {
             anthropic::count(body).map(|it| it.warnings)
         }),
         ("LlamaCompletion", |body| {
-            llama_server::completion(body, &llama_server::Standing::default()).map(|it| it.warnings)
+            llama_server::completion(body, &llama_server::Standing::default())
+                .map(|it| it.style.notes)
         }),
         ("LlamaInfill", |body| {
-            llama_server::infill(body, &llama_server::Standing::default()).map(|it| it.warnings)
+            llama_server::infill(body, &llama_server::Standing::default()).map(|it| it.style.notes)
         }),
         ("Rerank", |body| {
             llama_server::rerank::request(body).map(|it| it.warnings)

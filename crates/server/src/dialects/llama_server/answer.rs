@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::error::error;
 use super::generation::Style;
 use crate::core::{Event, Failure, Finish, Outcome, Piece, Started, Token};
-use crate::dialects::frame::Frame;
+use crate::dialects::{frame::Frame, record::record};
 
 /// What an answer has so far.
 #[derive(Clone, Debug, Default)]
@@ -163,6 +163,7 @@ impl Writer {
             // The last token was chosen and not read.
             "tokens_cached": (self.started.prompt_tokens + outcome.tokens).saturating_sub(1),
             "timings": timings(&self.started, &outcome),
+            "hearth": record(&self.started, std::iter::once(&outcome), self.style.notes.iter().cloned()),
         });
         let mut object = fields.as_object().cloned().unwrap_or_default();
         if self.style.probabilities && !held.is_empty() {

@@ -17,8 +17,6 @@ pub struct Asked {
     pub stream: bool,
     /// How the answers are written.
     pub style: Style,
-    /// What was left out or means nothing here, in words.
-    pub warnings: Vec<String>,
 }
 
 /// Reads the body of `POST /completion`.
@@ -81,7 +79,7 @@ fn generate(mut fields: Fields, inputs: Vec<Input>, standing: &Standing) -> Resu
             format!("is {budget}, and only chats have thoughts to limit: use /v1/chat/completions");
         return Err(fields.refuse(field, problem));
     }
-    let style = generation::take(&mut fields, standing, &mut request, &mut warnings)?;
+    let mut style = generation::take(&mut fields, standing, &mut request, &mut warnings)?;
     let stream = style.settings["stream"] == true;
     warnings.extend(
         fields
@@ -89,6 +87,7 @@ fn generate(mut fields: Fields, inputs: Vec<Input>, standing: &Standing) -> Resu
             .into_iter()
             .map(|name| format!("{name} is not known here")),
     );
+    style.notes = warnings;
     let requests = inputs.into_iter().map(|input| Request {
         input,
         ..request.clone()
@@ -97,6 +96,5 @@ fn generate(mut fields: Fields, inputs: Vec<Input>, standing: &Standing) -> Resu
         requests: requests.collect(),
         stream,
         style,
-        warnings,
     })
 }

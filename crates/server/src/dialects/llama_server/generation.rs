@@ -85,6 +85,8 @@ pub struct Style {
     pub verbose: bool,
     /// The place that the answer is to have; none is any.
     pub slot: Option<usize>,
+    /// What is not known or not heeded, in words.
+    pub notes: Vec<String>,
 }
 
 /// Known fields that change nothing: placement, caching and what the chat route sets for itself.
@@ -343,6 +345,7 @@ fn style(
         slot: fields
             .take_i64("id_slot")?
             .and_then(|id| usize::try_from(id).ok()),
+        notes: Vec::new(),
     })
 }
 

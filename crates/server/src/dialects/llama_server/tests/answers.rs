@@ -102,6 +102,7 @@ fn last() -> Value {
             "predicted_n": 4, "predicted_ms": 30.0, "predicted_per_token_ms": 7.5,
             "predicted_per_second": 4.0 / 0.03,
         },
+        "hearth": {"used": 11, "limit": 0, "dropped": {"messages": 0, "tokens": 0}, "warnings": []},
     })
 }
 

@@ -200,7 +200,7 @@ fn the_command_line_holds_where_the_request_is_silent() {
         json!({"temperature": 0.1, "top_k": 6})
     );
     assert_eq!(
-        told.warnings,
+        told.style.notes,
         ["n_discard is not heeded: the older half is dropped"]
     );
 }
@@ -335,10 +335,10 @@ fn what_means_nothing_is_accepted_and_the_rest_is_told() {
         "cache_prompt": true, "id_slot": -1, "n_cache_reuse": 0, "backend_sampling": false, "lora": [{"id": 0, "scale": 0}],
         "stream_options": {"include_usage": true}, "reasoning_budget_tokens": -1, "seed": null,
     }));
-    assert_eq!(known.warnings, [""; 0]);
+    assert_eq!(known.style.notes, [""; 0]);
     let other = asked(json!({"oops": 1, "samplers": ["infill", "top_k"]}));
     assert_eq!(
-        other.warnings,
+        other.style.notes,
         [
             "samplers: 'infill' is no sampler here and was left out",
             "oops is not known here"
