@@ -15,7 +15,7 @@ use hearth_tokenizer::{EncodeOptions, Tokenizer};
 use super::{
     Failure, Request,
     models::Loaded,
-    request::{Chat, Input, Insert, Piece, Think, ToolChoice},
+    request::{BY_CHANCE, Chat, Input, Insert, Piece, Think, ToolChoice},
 };
 use crate::library::{Voice, encode, first_messages, special_tokens};
 
@@ -409,11 +409,7 @@ pub fn terms(
 ) -> Result<Terms, Failure> {
     let tokenizer = model.engine().tokenizer();
     let settings = settings(model, request)?;
-    let seed = request
-        .sampling
-        .seed
-        .or(model.parameters.seed)
-        .unwrap_or_else(random_seed);
+    let seed = seed(request.sampling.seed, model.parameters.seed).unwrap_or_else(random_seed);
     // Each answer has random numbers of its own, and the first has those of a lone one.
     let seed = seed.wrapping_add((choice as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let chain = Chain::new(&settings, settings.breakers(tokenizer), seed);
@@ -450,6 +446,11 @@ pub fn terms(
     })
 }
 
+/// The seed of a request, else the model's own; none is by chance.
+fn seed(asked: Option<u64>, own: Option<u64>) -> Option<u64> {
+    asked.or(own).filter(|&seed| seed != BY_CHANCE)
+}
+
 /// The sampler settings of a request: its own, then the model's, then the dialect's defaults.
 ///
 /// # Errors
@@ -482,4 +483,23 @@ pub fn settings(model: &Loaded, request: &Request) -> Result<Settings, Failure> 
 /// A seed from the system's random hash keys: 32 bits, so that it survives every JSON reader.
 pub(super) fn random_seed() -> u64 {
     RandomState::new().hash_one(std::process::id()) & u64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_overrides_the_seed_of_the_model() {
+        for (asked, own, expected) in [
+            (None, None, None),
+            (None, Some(3), Some(3)),
+            (Some(7), Some(3), Some(7)),
+            (Some(BY_CHANCE), Some(3), None),
+            (Some(BY_CHANCE), None, None),
+            (None, Some(BY_CHANCE), None),
+        ] {
+            assert_eq!(seed(asked, own), expected, "{asked:?} {own:?}");
+        }
+    }
 }

@@ -163,6 +163,9 @@ pub struct Insert {
     pub by_template: bool,
 }
 
+/// The seed of a request that wants to be answered by chance, -1 as 32 bits, as llama.cpp has it.
+pub const BY_CHANCE: u64 = u32::MAX as u64;
+
 /// How tokens are chosen.
 #[derive(Clone, Debug, Default)]
 pub struct Sampling {
@@ -170,7 +173,8 @@ pub struct Sampling {
     pub defaults: Defaults,
     /// Settings by the names of `hearth_engine::sampling::Settings`, checked when they are applied.
     pub settings: Map<String, Value>,
-    /// Where random numbers start; none is by chance.
+    /// Where random numbers start; none is where the model says, else by chance. [`BY_CHANCE`] is by chance whatever the
+    /// model says.
     pub seed: Option<u64>,
     /// Added to logits of tokens given by id.
     pub bias: Vec<(u32, f32)>,

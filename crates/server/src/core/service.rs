@@ -34,6 +34,8 @@ pub struct Generation {
     pub events: mpsc::Receiver<Event>,
     /// The model.
     pub model: Lease,
+    /// What was ignored or understood otherwise, in words, as the first event tells too.
+    pub warnings: Vec<String>,
 }
 
 /// Answers requests with the models of a library.
@@ -77,6 +79,7 @@ impl Service {
             dropped_messages,
             warnings,
         } = prepared;
+        let told = warnings.clone();
         let mut started = Some(Started {
             model: model.title().to_owned(),
             prompt_tokens: ids.len(),
@@ -119,7 +122,11 @@ impl Service {
                 retry_after: Duration::from_secs(1),
             })?;
         }
-        Ok(Generation { events, model })
+        Ok(Generation {
+            events,
+            model,
+            warnings: told,
+        })
     }
 
     /// The prompt of a request, and its tokens.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Event, Failure, Finish, Piece, Request, Service,
     models::{Config, Models},
-    request::{Chat, Input, KeepAlive, Limits, Load, Piece as Part, Sampling},
+    request::{Chat, Format, Input, KeepAlive, Limits, Load, Piece as Part, Sampling},
 };
 use crate::library::Library;
 
@@ -309,4 +309,22 @@ async fn a_context_that_no_memory_holds_is_the_requests_fault() {
         Err(Failure::Invalid { field, .. }) => assert_eq!(field, "num_ctx"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_a_schema_asks_for_and_is_not_kept_is_told_before_and_in_the_first_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = service(directory.path(), config());
+    runtime().block_on(async {
+        let mut request = request(text("A list: "), 4);
+        let schema = json!({"type": "array", "items": {"type": "boolean"}, "uniqueItems": true});
+        request.format = Some(Format::Schema(schema));
+        let mut generation = service.generate(request, 1).await.unwrap();
+        let expected = ["ignored: `uniqueItems` at #"];
+        assert_eq!(generation.warnings, expected);
+        let Some(Event::Started(started)) = generation.events.recv().await else {
+            panic!("no beginning");
+        };
+        assert_eq!(started.warnings, expected);
+    });
 }

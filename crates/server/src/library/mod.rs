@@ -143,6 +143,8 @@ pub struct Located {
     pub package: Option<Package>,
     /// For the list of loaded models.
     pub running: Running,
+    /// What another program's model was found as.
+    pub found: Option<Box<Found>>,
 }
 
 /// Where weights are.
@@ -195,19 +197,25 @@ impl Located {
             package: Some(Package::read(&store, &entry)?),
             weights: Weights::Stored(store, Box::new(entry)),
             title,
+            found: None,
         })
     }
 
     fn found(found: &Found) -> Result<Self> {
-        match Weights::found(found) {
-            Weights::Stored(store, entry) => Self::stored(store, *entry),
-            weights => Ok(Self {
+        let located = match Weights::found(found) {
+            Weights::Stored(store, entry) => Self::stored(store, *entry)?,
+            weights => Self {
                 title: found.title.clone(),
                 weights,
                 package: None,
                 running: Running::new(found.title.clone(), "run"),
-            }),
-        }
+                found: None,
+            },
+        };
+        Ok(Self {
+            found: Some(Box::new(found.clone())),
+            ..located
+        })
     }
 
     /// The model inside this program.
@@ -217,6 +225,7 @@ impl Located {
             title: BUILT_IN.to_owned(),
             weights: Weights::BuiltIn(BARD),
             package: None,
+            found: None,
         }
     }
 
@@ -241,6 +250,7 @@ impl Located {
             title,
             weights: Weights::Path(path.to_owned()),
             package: None,
+            found: None,
         }
     }
 

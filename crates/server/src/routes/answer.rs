@@ -30,8 +30,10 @@ const FIRST: Duration = Duration::from_secs(5);
 const FRAMES: usize = 16;
 /// Requests of one body that are under way at a time: one client must not fill the line.
 const TOGETHER: usize = 16;
-/// Fields of the body that nobody read.
+/// What of the request is not heeded: fields that nobody read, and what a schema asks for and no mask keeps.
 const IGNORED: HeaderName = HeaderName::from_static("x-hearth-ignored");
+/// Bytes of that header: clients and proxies take no heads of any length.
+const IGNORED_BYTES: usize = 2000;
 
 /// How a stream is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,17 @@ impl Answers {
         Ok(Self::Several(events))
     }
 
+    /// What of the one request is not kept, in words. Of several, their first events tell it.
+    fn ignored(&self) -> Vec<&str> {
+        let Self::One(generation) = self else {
+            return Vec::new();
+        };
+        let warnings = generation.warnings.iter();
+        warnings
+            .filter_map(|warning| warning.strip_prefix("ignored: "))
+            .collect()
+    }
+
     /// The next event, and of which request; none when all ended.
     pub(super) async fn next(&mut self) -> Option<(usize, Event)> {
         match self {
@@ -166,7 +179,7 @@ pub(super) async fn answer_all<T: Telling>(
     telling: T,
 ) -> Response {
     let refuse = |failure: &Failure| refused(failure, T::error(failure));
-    let ignored = HeaderValue::from_str(&telling.ignored().join(", "));
+    let unread = telling.ignored().to_vec();
     // Before the work: one of the same conversation that still runs makes place for this one.
     let taping = match stream.map(|stream| stream.is_events()) {
         Some(true) => match Taping::begin(app, asker) {
@@ -182,6 +195,8 @@ pub(super) async fn answer_all<T: Telling>(
             return refuse(&failure);
         }
     };
+    let unread = unread.iter().map(String::as_str);
+    let ignored = header(unread.chain(answers.ignored()));
     let mut response = match stream {
         None => match whole(asker, answers, first, telling).await {
             Ok(whole) => json(200, &whole),
@@ -212,9 +227,7 @@ pub(super) async fn answer_all<T: Telling>(
             sse_every(silence, frames, None)
         }
     };
-    if let Ok(ignored) = ignored
-        && !ignored.is_empty()
-    {
+    if let Some(ignored) = ignored {
         response.headers_mut().insert(IGNORED, ignored);
     }
     response
@@ -236,6 +249,25 @@ async fn begin(
         Err(_) => None,
     };
     Ok((answers, first))
+}
+
+/// A list as the value of a header, which has a bound and takes no other characters than ASCII's; none where it is empty.
+fn header<'a>(items: impl Iterator<Item = &'a str>) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for item in items {
+        let between = if text.is_empty() { "" } else { ", " };
+        text.push_str(between);
+        if text.len() + item.len() > IGNORED_BYTES {
+            text.push_str("...");
+            break;
+        }
+        text.extend(item.chars().map(|c| match c {
+            ' '..='~' => c,
+            _ => '?',
+        }));
+    }
+    let value = HeaderValue::from_str(&text).ok();
+    value.filter(|value| !value.is_empty())
 }
 
 /// Waits for the whole answer.
@@ -328,5 +360,26 @@ fn count(asker: &Asker, event: &Event) {
         }
         Event::Delta { tokens, .. } => tokens.iter().for_each(|_| asker.account.token()),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_becomes_a_header() {
+        let of = |items: &[&str]| {
+            let value = header(items.iter().copied());
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(
+            of(&["a", "`not` at #/properties/\u{e9}\n"]).as_deref(),
+            Some("a, `not` at #/properties/??")
+        );
+        let long = "x".repeat(IGNORED_BYTES);
+        assert_eq!(of(&["a", &long, "b"]).as_deref(), Some("a, ..."));
+        assert_eq!(of(&[&format!("{long}x"), "b"]).as_deref(), Some("..."));
     }
 }

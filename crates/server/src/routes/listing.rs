@@ -73,6 +73,25 @@ fn keyed(library: &Library) -> library::Result<Vec<Whole>> {
     Ok(all)
 }
 
+/// What lists show of one model, without a look at the others; none where no name means it.
+///
+/// # Errors
+/// When what it is cannot be read.
+pub(super) fn of(located: &Located) -> library::Result<Option<Listed>> {
+    if let Some(found) = &located.found {
+        return Ok(foreign(found));
+    }
+    match &located.weights {
+        Weights::BuiltIn(_) => built_in().map(Some),
+        Weights::Stored(store, entry) => {
+            // A config that cannot be read is told when the model is used.
+            let config = store.config(entry).unwrap_or_default();
+            Ok(Some(Listed::stored(entry, Details::of(&config))))
+        }
+        Weights::Parts(_) | Weights::Path(_) => Ok(None),
+    }
+}
+
 fn built_in() -> library::Result<Listed> {
     let bard = Located::bard();
     Ok(Listed {
@@ -94,4 +113,57 @@ fn foreign(found: &Found) -> Option<Listed> {
         Files::Gguf(_) | Files::Directory(_) => Details::found(found),
     };
     Listed::found(found, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_store::{Base, Create, Recipe, config::Settings};
+
+    use super::*;
+
+    #[test]
+    fn one_is_listed_as_among_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("others");
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join("elsewhere.gguf");
+        let Weights::BuiltIn(bytes) = Located::bard().weights else {
+            panic!()
+        };
+        std::fs::write(&file, bytes).unwrap();
+        let library = Library {
+            store: Store::new(directory.path().join("store")),
+            settings: Settings {
+                folders: vec![folder],
+                ..Settings::default()
+            },
+            only: None,
+            hub_token: None,
+        };
+        let create = Create {
+            link: false,
+            check_template: &|_| Ok(()),
+            transform: None,
+            watch: &|_| {},
+        };
+        let recipe = Recipe {
+            from: vec![Base::Path(file)],
+            ..Recipe::default()
+        };
+        let made = library
+            .store
+            .create(&"mine".parse().unwrap(), &recipe, &create);
+        made.unwrap();
+        let all = keyed(&library).unwrap();
+        for name in ["mine", "elsewhere", "bard"] {
+            let located = library.find_by_text(name).unwrap().unwrap();
+            let name = format!("{name}:latest");
+            let listed = all.iter().find(|one| one.listed.name == name).unwrap();
+            let alone = of(&located).unwrap().unwrap();
+            assert_eq!(format!("{alone:?}"), format!("{:?}", listed.listed));
+        }
+        // A file that was named by its path is nobody's to see.
+        let path = Located::path(&directory.path().join("others/elsewhere.gguf"));
+        assert!(of(&path).unwrap().is_none());
+    }
 }

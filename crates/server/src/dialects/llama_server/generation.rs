@@ -269,7 +269,7 @@ fn format(fields: &mut Fields, standing: &Standing, request: &mut Request) -> Re
     Ok(())
 }
 
-/// 32 bits; all ones, which is also -1, is by chance.
+/// 32 bits; all ones, which is also -1, is by chance, whatever was said before.
 fn seed(fields: &mut Fields) -> Result<Option<u64>, Failure> {
     let Some(seed) = fields.take_i64("seed")? else {
         return Ok(None);
@@ -285,7 +285,7 @@ fn seed(fields: &mut Fields) -> Result<Option<u64>, Failure> {
     }
     // Negative numbers are what their bits are without a sign.
     let bits = u64::from(seed as u32);
-    Ok((bits != u64::from(u32::MAX)).then_some(bits))
+    Ok(Some(bits))
 }
 
 fn style(

@@ -19,7 +19,7 @@
 use serde_json::{Map, Value};
 
 use super::super::Fields;
-use crate::core::{Failure, Request};
+use crate::core::{Failure, Request, request::BY_CHANCE};
 
 /// What an option takes, and what becomes of it.
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ const OPTIONS: &[(&str, Kind)] = &[
     ),
     (
         "seed",
-        Kind::Int(|r, n| r.sampling.seed = u64::try_from(n).ok()),
+        Kind::Int(|r, n| r.sampling.seed = Some(u64::try_from(n).unwrap_or(BY_CHANCE))),
     ),
     ("stop", Kind::Stop),
     ("top_k", Kind::Count(0)),
@@ -288,7 +288,7 @@ mod tests {
             Some(usize::MAX)
         );
         assert_eq!(of(json!({"num_keep": -1})).overflow.keep, usize::MAX);
-        assert_eq!(of(json!({"seed": -1})).sampling.seed, None);
+        assert_eq!(of(json!({"seed": -1})).sampling.seed, Some(BY_CHANCE));
         assert_eq!(of(json!({"num_ctx": 2})).load.context, Some(4));
         assert_eq!(of(json!({"num_ctx": 0})).load.context, None);
         assert_eq!(of(json!({"num_thread": 0})).load.threads, None);

@@ -4,7 +4,7 @@ use hearth_engine::sampling::parse_order;
 use serde_json::{Value, json};
 
 use crate::core::Failure;
-use crate::core::request::Sampling;
+use crate::core::request::{BY_CHANCE, Sampling};
 use crate::dialects::Fields;
 use crate::dialects::fields::{integer, wrong};
 
@@ -128,13 +128,13 @@ fn read_order(path: &str, value: Value) -> Result<Value, Failure> {
     serde_json::to_value(order).map_err(|error| Failure::Internal(error.to_string()))
 }
 
-/// -1 is by chance; so is llama-server's -1 as 32 bits.
+/// -1 is by chance; so is llama-server's -1 as 32 bits, [`BY_CHANCE`].
 fn read_seed(path: &str, value: &Value) -> Result<Option<u64>, Failure> {
     if let Some(seed) = value.as_u64() {
-        return Ok((seed != u64::from(u32::MAX)).then_some(seed));
+        return Ok(Some(seed));
     }
     match integer(value) {
-        Some(-1) => Ok(None),
+        Some(-1) => Ok(Some(BY_CHANCE)),
         // Other negative seeds are seeds as well; their bits are taken.
         Some(seed) => Ok(Some(u64::from_ne_bytes(seed.to_ne_bytes()))),
         None => Err(wrong(path, "an integer", value)),
@@ -253,8 +253,8 @@ mod tests {
         for (seed, expected) in [
             (json!(7), Some(7)),
             (json!(7.0), Some(7)),
-            (json!(-1), None),
-            (json!(4_294_967_295_u32), None),
+            (json!(-1), Some(BY_CHANCE)),
+            (json!(4_294_967_295_u32), Some(BY_CHANCE)),
             (json!(-2), Some(u64::MAX - 1)),
             (json!(u64::MAX), Some(u64::MAX)),
         ] {

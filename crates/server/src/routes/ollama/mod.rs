@@ -4,10 +4,11 @@ mod blobs;
 mod create;
 mod manage;
 mod progress;
+mod ps;
 mod show;
 mod transfer;
 
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use axum::{
     Router,
@@ -25,10 +26,10 @@ use super::{
     refused, stamp,
 };
 use crate::{
-    core::{Event, Failure, request::KeepAlive},
+    core::{Event, Failure},
     dialects::{
         Frame,
-        ollama::{self, Action, Asked, Frames, Listed, Resident, Route},
+        ollama::{self, Action, Asked, Frames, Route},
     },
     edge::Json,
 };
@@ -44,7 +45,7 @@ pub(super) fn routes() -> Router<App> {
             get(|| async { json(200, &ollama::status()) }),
         )
         .route("/api/tags", get(tags))
-        .route("/api/ps", get(ps))
+        .route("/api/ps", get(ps::ps))
         .route("/api/show", post(show::show))
         .route("/api/pull", post(transfer::pull))
         .route("/api/push", post(transfer::push))
@@ -69,42 +70,6 @@ async fn tags(State(app): State<App>) -> Response {
         Ok(models) => json(200, &ollama::tags(models)),
         Err(failure) => refuse(&failure),
     }
-}
-
-async fn ps(State(app): State<App>) -> Response {
-    let listed = match listed(&app).await {
-        Ok(models) => models,
-        Err(failure) => return refuse(&failure),
-    };
-    let resident = app
-        .service
-        .models()
-        .loaded()
-        .into_iter()
-        .filter_map(|model| {
-            let name = model.title();
-            let known = listed
-                .iter()
-                .find(|listed| listed.name == name || listed.name == format!("{name}:latest"))?;
-            let remaining = match model.keep_alive() {
-                KeepAlive::Forever => None,
-                KeepAlive::For(time) => Some(
-                    model
-                        .expires()
-                        .map_or(time, |at| at.saturating_duration_since(Instant::now())),
-                ),
-            };
-            Some(Resident {
-                model: Listed {
-                    size: model.size() as u64,
-                    ..known.clone()
-                },
-                accelerated: 0,
-                context: model.engine().context() as u64,
-                remaining,
-            })
-        });
-    json(200, &ollama::ps(resident.collect(), SystemTime::now()))
 }
 
 fn refuse(failure: &Failure) -> Response {

@@ -176,6 +176,11 @@ fn the_command_line_holds_where_the_request_is_silent() {
         (request.sampling.seed, &request.format),
         (Some(9), &Some(Format::Json))
     );
+    let drawn = ask(json!({"seed": -1}));
+    assert_eq!(
+        drawn.requests[0].sampling.seed,
+        Some(crate::core::request::BY_CHANCE)
+    );
     assert_eq!(
         request.overflow,
         Overflow {
