@@ -1,7 +1,7 @@
 //! Which format a model's template tells of.
 
 use super::derive;
-use super::families::{FAMILIES, GENERIC, PASSTHROUGH};
+use super::families::{GENERIC, PASSTHROUGH, families};
 use super::format::{Format, Row};
 use crate::dialogue::ChatTemplate;
 use crate::reasoning::Tags;
@@ -37,7 +37,7 @@ impl Format {
 
     fn row(source: &str) -> Option<&'static Row> {
         let has_all = |row: &&Row| row.marks.iter().all(|mark| source.contains(mark));
-        let mut marked = FAMILIES.iter().filter(|row| !row.marks.is_empty());
+        let mut marked = families().filter(|row| !row.marks.is_empty());
         marked.find(has_all)
     }
 
@@ -52,14 +52,14 @@ impl Format {
     /// The format of this name: a family's ([`Format::names`]), or what vLLM calls its parser of
     /// tool calls or of reasoning, or Ollama its built-in parser. `None` where there is none.
     pub fn by_name(name: &str) -> Option<Self> {
-        let all = FAMILIES.iter().chain([&GENERIC, &PASSTHROUGH]);
+        let all = families().chain([&GENERIC, &PASSTHROUGH]);
         let mut named = all.filter(|row| row.name == name || row.aliases.contains(&name));
         named.next().map(Self::of)
     }
 
     /// The names of all families.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        let all = FAMILIES.iter().chain([&GENERIC, &PASSTHROUGH]);
+        let all = families().chain([&GENERIC, &PASSTHROUGH]);
         all.map(|row| row.name)
     }
 
