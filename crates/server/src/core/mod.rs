@@ -6,6 +6,7 @@ mod event;
 mod failure;
 mod guide;
 pub mod models;
+mod phases;
 pub mod prepare;
 pub mod request;
 mod service;

@@ -1,7 +1,6 @@
 //! The models that are loaded: within a budget of memory, for as long as somebody wants them.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -21,10 +20,13 @@ use tokio::sync::{Notify, broadcast};
 
 use super::{
     Failure,
+    phases::Phases,
     request::{Defaults, KeepAlive, Load},
 };
 use crate::library::{Library, Located, Parameters, Voice};
 use crate::metrics::Busy;
+
+pub use super::phases::{Change, Phase};
 
 /// The limits of what is loaded.
 #[derive(Clone, Debug)]
@@ -73,31 +75,6 @@ impl Default for Config {
 const PARALLEL: usize = 64;
 /// Bytes of keys and values of texts that ended, which are kept for those that begin alike.
 const HISTORY: usize = 1 << 30;
-
-/// Changes that wait to be heard.
-const CHANGES: usize = 256;
-
-/// How far a model is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It is on the disk.
-    Unloaded,
-    /// It is being loaded.
-    Loading,
-    /// It answers.
-    Loaded,
-    /// It is on the disk, and could not be loaded when that was tried last.
-    Failed,
-}
-
-/// A model came into another phase.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// What it is called.
-    pub model: String,
-    /// How far it is now.
-    pub phase: Phase,
-}
 
 /// A loaded model.
 pub struct Loaded {
@@ -232,24 +209,7 @@ pub struct Models {
     loading: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
     changed: Arc<Notify>,
-    /// By their keys, those that are loading and those that could not be loaded.
-    attempts: Mutex<HashMap<String, Phase>>,
-    changes: broadcast::Sender<Change>,
-}
-
-/// A model that is being loaded. It fell back to where it was if this is dropped before it says more.
-struct Attempt<'m> {
-    models: &'m Models,
-    key: String,
-    title: String,
-    phase: Phase,
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        let key = std::mem::take(&mut self.key);
-        self.models.turn(key, &self.title, self.phase);
-    }
+    phases: Phases,
 }
 
 impl Models {
@@ -262,8 +222,7 @@ impl Models {
             loading: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
             changed: Arc::default(),
-            attempts: Mutex::default(),
-            changes: broadcast::Sender::new(CHANGES),
+            phases: Phases::default(),
         })
     }
 
@@ -287,29 +246,12 @@ impl Models {
         if self.list().iter().any(|model| model.key == key) {
             return Phase::Loaded;
         }
-        let attempts = self.attempts.lock();
-        let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
-        attempts.get(key).copied().unwrap_or(Phase::Unloaded)
+        self.phases.of_unloaded(key)
     }
 
     /// What becomes of models from now on.
     pub fn listen(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
-    }
-
-    /// Notes how far a model is, and tells who listens.
-    fn turn(&self, key: String, title: &str, phase: Phase) {
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        match phase {
-            Phase::Loading | Phase::Failed => attempts.insert(key, phase),
-            Phase::Loaded | Phase::Unloaded => attempts.remove(&key),
-        };
-        drop(attempts);
-        // Nobody need listen.
-        let _ = self.changes.send(Change {
-            model: title.to_owned(),
-            phase,
-        });
+        self.phases.listen()
     }
 
     /// What the loaded ones do at the moment.
@@ -364,18 +306,16 @@ impl Models {
         if let Some(lease) = self.lease(&key, load) {
             return Ok(lease);
         }
-        self.turn(key.clone(), &located.title, Phase::Loading);
-        let mut attempt = Attempt {
-            models: self,
-            key: key.clone(),
-            title: located.title.clone(),
-            phase: Phase::Unloaded,
-        };
+        let mut attempt = self.phases.attempt(&key, &located.title);
         self.make_room(&key, &located).await?;
         let (models, load) = (Arc::clone(self), load.clone());
-        attempt.phase = Phase::Failed;
-        let loaded = blocking(move || models.load(key, located, &load)).await??;
-        attempt.phase = Phase::Loaded;
+        let loaded = blocking(move || models.load(key, located, &load)).await;
+        let loaded = loaded.and_then(|loaded| loaded);
+        attempt.phase = match loaded {
+            Ok(_) => Phase::Loaded,
+            Err(_) => Phase::Failed,
+        };
+        let loaded = loaded?;
         let lease = Lease {
             model: Arc::new(loaded),
             changed: Arc::clone(&self.changed),
@@ -489,7 +429,7 @@ impl Models {
             // Waits for the loop to end, and frees what it had.
             let _ = blocking(move || drop(gone)).await;
             for (key, title) in names {
-                self.turn(key, &title, Phase::Unloaded);
+                self.phases.turn(&key, &title, Phase::Unloaded);
             }
             self.changed.notify_waiters();
         }
