@@ -191,7 +191,9 @@ pub(super) async fn answer_all<T: Telling>(
     let (answers, first) = match begin(app, asker, requests).await {
         Ok(begun) => begun,
         Err(failure) => {
-            taping.map(Taping::discard);
+            if let Some(taping) = taping {
+                taping.discard();
+            }
             return refuse(&failure);
         }
     };
