@@ -27,8 +27,8 @@ use crate::{
 const THREAD_BYTES: usize = 24 << 10;
 /// What loading and running add to the process beside the parts that are counted: code and constants of the program,
 /// read in windows of 64 KiB (300 to 450 KiB), less what the allocator has free (up to 350 KiB). Measured: `hearth fit
-/// --check` on the conformance models, Linux x86-64; a program with checks has read more of itself before.
-const CODE_BYTES: usize = if cfg!(debug_assertions) { 250 } else { 350 } << 10;
+/// --check` on the conformance models, Linux x86-64.
+const CODE_BYTES: usize = 350 << 10;
 
 /// What a model takes, for any context.
 pub struct Plan {

@@ -96,7 +96,7 @@ impl Spill {
 
     /// Has a page written when there is time, and when it was of use. False where too many wait already.
     pub(crate) fn offer(&self, kept: Kept, used: SystemTime) -> bool {
-        self.writer.offer((kept, used)).is_ok()
+        self.writer.offer(Box::new((kept, used))).is_ok()
     }
 
     /// Begins to read what comes after `above`: as many whole pages as `tokens` has and the disk too. Nothing where the
@@ -111,7 +111,7 @@ impl Spill {
         let now = SystemTime::now();
         let ranked = rest.take(room).enumerate();
         self.writer
-            .close(ranked.map(|(rank, kept)| (kept, ranked_at(now, rank))));
+            .close(ranked.map(|(rank, kept)| Box::new((kept, ranked_at(now, rank)))));
     }
 }
 

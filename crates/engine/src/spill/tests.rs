@@ -601,7 +601,7 @@ fn a_long_prefix_is_restored_in() {
     let began = std::time::Instant::now();
     for node in scheduler.prefixes.ranked() {
         let place = &scheduler.spill.as_ref().unwrap().place;
-        let dated = (scheduler.prefixes.kept(node), SystemTime::now());
+        let dated = Box::new((scheduler.prefixes.kept(node), SystemTime::now()));
         place.write(&dated).unwrap();
     }
     println!("written in {:?}", began.elapsed());

@@ -21,7 +21,7 @@ const LAST: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(1);
 
 /// A page and when it was of use.
-pub(super) type Dated = (Kept, SystemTime);
+pub(super) type Dated = Box<(Kept, SystemTime)>;
 
 /// A line of pages and the thread that writes them.
 pub(super) struct Writer {
@@ -91,7 +91,8 @@ impl Place {
         record::bytes(&self.model, self.model.backend().page_len(), true)
     }
 
-    pub(super) fn write(&self, (kept, used): &Dated) -> io::Result<()> {
+    pub(super) fn write(&self, page: &Dated) -> io::Result<()> {
+        let (kept, used) = &**page;
         let Kept {
             above,
             tokens,
