@@ -1282,6 +1282,26 @@ fn vectors_in_both_forms() {
     assert_eq!(server.post("/completion", &json!({"prompt": "a"})).0, 501);
 }
 
+#[test]
+fn rows_are_pooled_as_the_command_line_says() {
+    let text = json!({"content": "the kettle sings", "embd_normalize": -1});
+    let rows = |pooling: &str| -> Vec<Value> {
+        let server = Llama::start(&["--embeddings", "--pooling", pooling]);
+        let native = server.json("/embedding", text.clone());
+        let status = server.post("/v1/embeddings", &json!({"input": "a"})).0;
+        assert_eq!(status, if pooling == "none" { 400 } else { 200 });
+        native[0]["embedding"].as_array().unwrap().clone()
+    };
+    let all = rows("none");
+    assert!(all.len() > 2, "{}", all.len());
+    assert_eq!(rows("cls"), all[..1]);
+    assert_eq!(rows("last"), all[all.len() - 1..]);
+    let mean = rows("mean");
+    let sum: f64 = all.iter().map(|row| row[0].as_f64().unwrap()).sum();
+    let first = mean[0][0].as_f64().unwrap();
+    assert!((first - sum / all.len() as f64).abs() < 1e-5, "{first}");
+}
+
 /// The kit's encoder with a head that scores, whose values are a wave.
 fn reranker(folder: &Path) -> Option<std::path::PathBuf> {
     use hearth_format::{BlockType, Checkpoint, GgufWriter, Metadata, Storage, Tensor, Value};

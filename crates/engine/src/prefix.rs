@@ -257,10 +257,13 @@ impl<B: Backend> Prefixes<B> {
             let Some(id) = self.child(at, chunk) else {
                 break;
             };
-            path.push(Kept {
-                tokens: chunk.to_vec(),
-                ..self.kept(id)
-            });
+            let mut kept = self.kept(id);
+            if chunk.len() < kept.tokens.len() {
+                kept.tokens.truncate(chunk.len());
+                // Those are of the whole page's end.
+                kept.page.strip();
+            }
+            path.push(kept);
             at = Some(id);
         }
         path

@@ -94,6 +94,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         };
         setup.path = source_text(&flags);
     }
+    let usual = models::Config::default();
     Plan {
         edge: edge_of(&flags, !own.is_empty())?,
         models: models::Config {
@@ -102,7 +103,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             context: flags.context,
             threads: flags.threads,
             parallel: flags.parallel.or(Some(setup.places())),
-            ..models::Config::default()
+            history: flags.history.unwrap_or(usual.history),
+            ..usual
         },
         load: Vec::new(),
         library,
@@ -160,16 +162,10 @@ fn log_filter(log: &Log) -> &'static str {
 
 /// Says what was read and is done in another way here.
 fn unheeded(flags: &mut Flags) {
-    let notes = [
-        (
-            flags.threads_batch.is_some() && flags.threads_batch != flags.threads,
-            "--threads-batch has no effect here: prompts are read by the threads of --threads",
-        ),
-        (
-            flags.pooling.is_some(),
-            "--pooling has no effect here: vectors are made as the model says",
-        ),
-    ];
+    let notes = [(
+        flags.threads_batch.is_some() && flags.threads_batch != flags.threads,
+        "--threads-batch has no effect here: prompts are read by the threads of --threads",
+    )];
     let said = notes.into_iter().filter(|(holds, _)| *holds);
     flags.warnings.extend(said.map(|(_, note)| note.to_owned()));
 }

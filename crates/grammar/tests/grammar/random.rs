@@ -1,6 +1,10 @@
 //! Random grammars: GBNF against a recogniser that tries everything, and arbitrary text.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    fmt::Write,
+};
 
 use hearth_grammar::{Error, Grammar};
 use proptest::prelude::*;
@@ -66,47 +70,60 @@ fn print(item: &Item, out: &mut String) {
     }
 }
 
-/// Where a text that begins at `from` can end. Terminates because rules do not begin with themselves.
-fn ends(rules: &[Item], item: &Item, text: &[u8], from: usize) -> BTreeSet<usize> {
-    match item {
-        Item::Text(literal) => {
-            let found = text[from..].starts_with(literal.as_bytes());
-            found.then(|| from + literal.len()).into_iter().collect()
-        }
-        Item::Class(set) => {
-            let found = text
-                .get(from)
-                .is_some_and(|&byte| set.contains(&char::from(byte)));
-            found.then_some(from + 1).into_iter().collect()
-        }
-        Item::Rule(rule) => ends(rules, &rules[*rule], text, from),
-        Item::Sequence(items) => items.iter().fold(BTreeSet::from([from]), |places, item| {
-            places
-                .iter()
-                .flat_map(|&from| ends(rules, item, text, from))
-                .collect()
-        }),
-        Item::Choice(items) => items
-            .iter()
-            .flat_map(|item| ends(rules, item, text, from))
-            .collect(),
-        Item::Repeat(item, min, max) => {
-            let mut places = BTreeSet::from([from]);
-            let mut found = BTreeSet::new();
-            // Beyond the text's length further rounds read nothing new.
-            let rounds = max.unwrap_or(min + text.len() + 1);
-            for round in 0..=rounds {
-                if round >= *min {
-                    found.extend(&places);
-                }
-                if round < rounds {
-                    let each = places.iter();
-                    places = each
-                        .flat_map(|&from| ends(rules, item, text, from))
-                        .collect();
-                }
+/// What the rules make of a text.
+struct Reading<'a> {
+    rules: &'a [Item],
+    text: &'a [u8],
+    /// By rule and beginning: rules that name each other would be tried over and over.
+    known: RefCell<HashMap<(usize, usize), BTreeSet<usize>>>,
+}
+
+impl Reading<'_> {
+    /// Where what begins at `from` can end. Terminates because rules do not begin with themselves.
+    fn ends(&self, item: &Item, from: usize) -> BTreeSet<usize> {
+        match item {
+            Item::Text(literal) => {
+                let found = self.text[from..].starts_with(literal.as_bytes());
+                found.then(|| from + literal.len()).into_iter().collect()
             }
-            found
+            Item::Class(set) => {
+                let byte = self.text.get(from);
+                let found = byte.is_some_and(|&byte| set.contains(&char::from(byte)));
+                found.then_some(from + 1).into_iter().collect()
+            }
+            Item::Rule(rule) => {
+                let known = self.known.borrow().get(&(*rule, from)).cloned();
+                known.unwrap_or_else(|| {
+                    let ends = self.ends(&self.rules[*rule], from);
+                    let mut known = self.known.borrow_mut();
+                    known.insert((*rule, from), ends.clone());
+                    ends
+                })
+            }
+            Item::Sequence(items) => items.iter().fold(BTreeSet::from([from]), |places, item| {
+                let each = places.iter();
+                each.flat_map(|&from| self.ends(item, from)).collect()
+            }),
+            Item::Choice(items) => {
+                let each = items.iter();
+                each.flat_map(|item| self.ends(item, from)).collect()
+            }
+            Item::Repeat(item, min, max) => {
+                let mut places = BTreeSet::from([from]);
+                let mut found = BTreeSet::new();
+                // Beyond the text's length further rounds read nothing new.
+                let rounds = max.unwrap_or(min + self.text.len() + 1);
+                for round in 0..=rounds {
+                    if round >= *min {
+                        found.extend(&places);
+                    }
+                    if round < rounds {
+                        let each = places.iter();
+                        places = each.flat_map(|&from| self.ends(item, from)).collect();
+                    }
+                }
+                found
+            }
         }
     }
 }
@@ -144,7 +161,8 @@ proptest! {
             Err(other) => panic!("{text}: {other}"),
         };
         for candidate in texts() {
-            let expected = ends(&rules, &rules[0], candidate.as_bytes(), 0).contains(&candidate.len());
+            let reading = Reading { rules: &rules, text: candidate.as_bytes(), known: RefCell::default() };
+            let expected = reading.ends(&rules[0], 0).contains(&candidate.len());
             prop_assert_eq!(takes(&start, &candidate), expected, "{:?} under\n{}", candidate, text);
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hearth_model::Pooling;
+
 use super::request::{Class, Load, Piece};
 
 /// A request for vectors.
@@ -17,6 +19,8 @@ pub struct Embedding {
     pub dimensions: Option<usize>,
     /// Leave vectors as the model makes them, of any length.
     pub raw: bool,
+    /// How the rows of a text become one vector; none is as the model says.
+    pub pooling: Option<Pooling>,
     /// How the model is loaded and how long it stays.
     pub load: Load,
     /// Whether somebody waits for it.

@@ -38,15 +38,16 @@ impl Service {
         let begun = Instant::now();
         let model = self.models().acquire(&asked.model, &asked.load).await?;
         let load = begun.elapsed();
-        let pooling = model.engine().model().spec().pooling();
+        let own = model.engine().model().spec().pooling();
+        let pooling = asked.pooling.unwrap_or(own);
         if pooling == Pooling::Rank {
             return Err(unsupported(&model, "embed"));
         }
         let texts = read(&model, asked.inputs, asked.truncate).await?;
         let mut vectors = Vec::with_capacity(texts.ids.len());
         for part in parts(texts.ids) {
-            let made = run(&model, move |engine| engine.embed(&part, None)).await?;
-            vectors.extend(made);
+            let work = move |engine: &Engine| engine.embed(&part, Some(pooling));
+            vectors.extend(run(&model, work).await?);
         }
         for vector in &mut vectors {
             if pooling != Pooling::None {

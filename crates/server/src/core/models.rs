@@ -48,6 +48,8 @@ pub struct Config {
     pub parallel: Option<usize>,
     /// Requests that wait for a place in a model.
     pub queue: usize,
+    /// Bytes of keys and values of texts that ended, which are kept for those that begin alike.
+    pub history: usize,
     /// Load models even where they do not fit.
     pub force: bool,
     /// Where prefixes go that outlive a loaded model and the process.
@@ -65,6 +67,7 @@ impl Default for Config {
             precision: Precision::Fast,
             parallel: None,
             queue: 512,
+            history: 1 << 30,
             force: false,
             disk: None,
         }
@@ -73,8 +76,6 @@ impl Default for Config {
 
 /// Most texts that generate at a time where nothing is asked: more gain nothing on a processor.
 const PARALLEL: usize = 64;
-/// Bytes of keys and values of texts that ended, which are kept for those that begin alike.
-const HISTORY: usize = 1 << 30;
 
 /// A loaded model.
 pub struct Loaded {
@@ -522,7 +523,7 @@ impl Models {
     }
 
     /// Half of the memory that is free may hold keys and values, and one context in any case. More than full places and
-    /// [`HISTORY`] is not taken: what was computed once would fill any memory.
+    /// [`Config::history`] is not taken: what was computed once would fill any memory.
     fn scheduler(&self, engine: &Engine, located: &Located) -> scheduler::Config {
         let states = engine.model().recurrent_bytes();
         let one = engine.model().state_bytes(engine.context()) + 4 * states;
@@ -539,7 +540,10 @@ impl Models {
         scheduler::Config {
             parallel,
             queue: self.config.queue,
-            cache_bytes: most.min(one.saturating_mul(parallel).saturating_add(HISTORY)),
+            cache_bytes: most.min(
+                one.saturating_mul(parallel)
+                    .saturating_add(self.config.history),
+            ),
             model: Some(located.identity()),
             disk: self.config.disk.clone(),
         }

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use hearth_model::Pooling;
+
 use super::{Running, Slots, describe::Described, downloads::Downloads};
 use crate::dialects::llama_server::{Standing, chat::ChatStanding, flags::Flags};
 
@@ -51,6 +53,8 @@ pub struct Setup {
     pub rerank: bool,
     /// How vectors are scaled; llama-server's number.
     pub normalize: i64,
+    /// How the rows of a text become one vector; none is as the model says.
+    pub pooling: Option<Pooling>,
     /// Where slots are saved.
     pub slot_directory: Option<PathBuf>,
     /// What stands for a picture in a prompt.
@@ -86,6 +90,7 @@ impl Default for Setup {
             embeddings: true,
             rerank: true,
             normalize: 2,
+            pooling: None,
             slot_directory: None,
             media_marker: media_marker(),
             places: Arc::new(Slots::new(PLACES, MOST_PLACES)),
@@ -117,6 +122,7 @@ impl Setup {
             embeddings: flags.embeddings,
             rerank: flags.rerank,
             normalize: flags.normalize,
+            pooling: flags.pooling,
             slot_directory: flags.slot_directory.clone(),
             places: Arc::new(Slots::new(places, places)),
             ready: AtomicBool::new(flags.source.is_none()),

@@ -36,12 +36,14 @@ pub(super) async fn embedding(
     let made = async {
         let asked = embedding::request(body, app.llama.normalize)?;
         let model = model(&app, &asker, asked.model).await?;
-        let pooled = model.engine().model().spec().pooling() != Pooling::None;
+        let own = model.engine().model().spec().pooling();
+        let pooled = app.llama.pooling.unwrap_or(own) != Pooling::None;
         let width = model.engine().model().spec().width;
         let wanted = Embedding {
             model: model.title().to_owned(),
             inputs: pieces(model, asked.inputs).await?,
             raw: true,
+            pooling: app.llama.pooling,
             ..Embedding::default()
         };
         let embedded = embeddings::embed(&app, &asker, wanted).await?;
@@ -98,7 +100,15 @@ pub(super) async fn openai_embeddings(
         // Those who ask this server took the tokens from it.
         body.insert("allow_token_ids".to_owned(), Value::Bool(true));
         let asked = openai::request(body)?;
-        let embedded = embeddings::embed(&app, &asker, asked.embedding.clone()).await?;
+        if app.llama.pooling == Some(Pooling::None) {
+            let message = "--pooling none gives a vector for each token, which this form has no place for: ask /embedding";
+            return Err(Failure::invalid("input", message));
+        }
+        let wanted = Embedding {
+            pooling: app.llama.pooling,
+            ..asked.embedding.clone()
+        };
+        let embedded = embeddings::embed(&app, &asker, wanted).await?;
         openai::whole(&asked, embedded)
     };
     told(made.await)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_model::Pooling;
 use serde_json::Value;
 
 use super::given::{Given, switch};
@@ -66,7 +67,15 @@ pub(super) const ROWS: &[Row] = &[
         "CHECKPOINT_MIN_SPACING_NT",
         PAGES,
     ),
-    takes(&["-cram", "--cache-ram"], "CACHE_RAM", PAGES),
+    takes(
+        &["-cram", "--cache-ram"],
+        "CACHE_RAM",
+        Do(|flags, given| {
+            let bytes = |mebibytes: usize| mebibytes.saturating_mul(1 << 20);
+            flags.history = Some(given.count()?.map_or(usize::MAX, bytes));
+            Ok(())
+        }),
+    ),
     pair(
         &["-kvu", "--kv-unified"],
         &["-no-kvu", "--no-kv-unified"],
@@ -111,8 +120,11 @@ pub(super) const ROWS: &[Row] = &[
         &["--pooling"],
         "POOLING",
         Do(|flags, given| {
-            let words = ["none", "mean", "cls", "last", "rank"].map(|word| (word, word));
-            flags.pooling = Some(given.word(&words)?);
+            use Pooling::{Cls, Last, Mean, None, Rank};
+            let words = [None, Mean, Cls, Last, Rank].map(|pooling| (pooling.name(), pooling));
+            let pooling = given.word(&words)?;
+            flags.pooling = Some(pooling);
+            flags.rerank |= pooling == Rank;
             Ok(())
         }),
     ),

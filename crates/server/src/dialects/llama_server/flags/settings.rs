@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_model::Pooling;
 use serde_json::Value;
 
 use super::given::{Given, unescape};
@@ -82,6 +83,8 @@ pub struct Flags {
     pub context: Option<usize>,
     /// Answers at once; none is chosen.
     pub parallel: Option<usize>,
+    /// Bytes of what was computed of texts that ended.
+    pub history: Option<usize>,
     /// Read the weights once before the first request.
     pub warm_up: bool,
     /// Unload the model after so long without a request.
@@ -97,7 +100,7 @@ pub struct Flags {
     /// Rank documents.
     pub rerank: bool,
     /// How rows become one vector: `none`, `mean`, `cls`, `last`, `rank`; none is the model's way.
-    pub pooling: Option<&'static str>,
+    pub pooling: Option<Pooling>,
     /// How vectors are scaled.
     pub normalize: i64,
 
@@ -173,6 +176,7 @@ impl Default for Flags {
             threads_batch: None,
             context: None,
             parallel: None,
+            history: None,
             warm_up: true,
             idle: None,
             models_folder: None,

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use hearth_model::Pooling;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -237,7 +238,11 @@ fn values_that_are_words_or_begin_with_a_dash() {
         heeded(&["-j", "{}"]).standing.format,
         Some(Format::Schema(json!({})))
     );
-    assert_eq!(heeded(&["--pooling", "cls"]).pooling, Some("cls"));
+    assert_eq!(heeded(&["--pooling", "cls"]).pooling, Some(Pooling::Cls));
+    assert!(heeded(&["--pooling", "rank"]).rerank);
+    for (given, bytes) in [("0", 0), ("3", 3 << 20), ("-1", usize::MAX)] {
+        assert_eq!(heeded(&["-cram", given]).history, Some(bytes));
+    }
     assert_eq!(
         heeded(&["-a", "\"a,b\",\"c\"\"d\""]).aliases,
         ["a,b", "c\"d"]
