@@ -39,6 +39,14 @@ fn several_prompts_are_one_answer() {
     let (status, head, stream) = server.ask("POST", "/v1/completions", "", &body.to_string());
     assert_eq!(status, 200, "{stream}");
     assert!(head.contains("x-hearth-ignored: unheard_of"), "{head}");
+    // What a schema asks for and no mask keeps is named there too.
+    let schema = json!({"type": "array", "items": {"type": "boolean"}, "uniqueItems": true});
+    let form = json!({"type": "json_schema", "json_schema": {"name": "list", "schema": schema}});
+    let listed = json!({
+        "model": "bard", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4, "response_format": form,
+    });
+    let (_, head, _) = server.ask("POST", "/v1/chat/completions", "", &listed.to_string());
+    assert!(head.contains("x-hearth-ignored: `uniqueItems`"), "{head}");
     let mut texts = vec![String::new(); 6];
     for frame in data(&stream) {
         let choice = &frame["choices"][0];

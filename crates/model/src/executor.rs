@@ -21,6 +21,9 @@ pub struct LoadOptions {
     pub context_limit: Option<usize>,
 }
 
+/// Recurrent states that a sequence under way has: those of now, those that a step writes, and those of its last turn.
+pub const STATES: usize = 3;
+
 /// Which rows of a run get logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
@@ -149,11 +152,17 @@ impl<B: Backend> Model<B> {
         }
     }
 
-    /// Bytes of the recurrent states of one sequence, which do not grow; a sequence that is under way has them twice.
+    /// Bytes of the recurrent states of one sequence, which do not grow.
     pub fn recurrent_bytes(&self) -> usize {
         state_sizes(&self.spec)
             .map(|values| values.saturating_mul(size_of::<f32>()))
             .fold(0, usize::saturating_add)
+    }
+
+    /// Bytes of a sequence of `positions` tokens that is under way: its caches, and [`STATES`] times its recurrent states.
+    pub fn text_bytes(&self, positions: usize) -> usize {
+        let states = self.recurrent_bytes().saturating_mul(STATES);
+        self.state_bytes(positions).saturating_add(states)
     }
 
     /// Bytes that the caches of one sequence take for `positions` tokens.
@@ -239,7 +248,9 @@ impl<B: Backend> Model<B> {
 
         self.input(work, &ids, kinds, &positions);
         let (mut cache, mut recurrent) = (0, 0);
-        let (caches_all, recurrents_all) = (self.attends.len(), state_sizes(&self.spec).count());
+        let mixers = runs
+            .first()
+            .map(|run| (run.state.caches.len(), run.state.recurrents.len()));
         // Behind the last mixer no row depends on another.
         let mut wanted = wanted.filter(|rows| rows.len() < ids.len());
         'layers: for (layer, weights) in self.spec.layers.iter().zip(&self.weights.layers) {
@@ -249,7 +260,7 @@ impl<B: Backend> Model<B> {
                 return Ok(None);
             }
             for (block, weights) in layer.blocks.iter().zip(weights) {
-                if (cache, recurrent) == (caches_all, recurrents_all)
+                if mixers == Some((cache, recurrent))
                     && let Some(rows) = wanted.take()
                 {
                     self.backend.select(&work.x, rows, &mut work.mixed);

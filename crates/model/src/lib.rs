@@ -21,7 +21,7 @@ mod weights;
 
 pub use encode::{Encoded, Text};
 pub use error::Error;
-pub use executor::{LoadOptions, Logits, Model, Run, Workspace};
+pub use executor::{LoadOptions, Logits, Model, Run, STATES, Workspace};
 pub use footprint::WeightMemory;
 pub use hearth_compute::{Activation, Mask, NormKind, Pairing, Rope, Router};
 pub use names::Names;

@@ -73,12 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let weights = checkpoint.total_bytes();
     let memory: Vec<(usize, u64)> = contexts
         .iter()
-        .map(|n| {
-            (
-                *n,
-                weights + (model.state_bytes(*n) + model.recurrent_bytes()) as u64,
-            )
-        })
+        .map(|n| (*n, weights + model.text_bytes(*n) as u64))
         .collect();
     let package = located.package.as_ref();
     let template = package

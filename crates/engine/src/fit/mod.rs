@@ -184,10 +184,7 @@ impl Plan {
         if Capabilities::of(self.spec()).generate {
             let sampling = candidate * self.spec().vocab;
             let counted = self.model.count(context, STEP)?;
-            // Recurrent states are there as they are, as a step writes them, and as they were after the prompt.
-            let states = self.model.recurrent_bytes().saturating_mul(3);
-            let cache = self.model.state_bytes(context).saturating_add(states);
-            return Ok(self.with(context, &counted, cache, sampling));
+            return Ok(self.with(context, &counted, self.model.text_bytes(context), sampling));
         }
         let context = context.clamp(1, self.spec().context);
         let texts = (ROWS / context).max(1);

@@ -21,7 +21,7 @@ use std::{
 };
 
 use hearth_compute::{Backend, Cpu};
-use hearth_model::{Logits, Run, Workspace};
+use hearth_model::{Logits, Run, STATES, Workspace};
 
 pub use job::{Class, Flow, Job, Report, Sink, Update};
 pub use runner::{Full, Runner, Status};
@@ -36,8 +36,6 @@ use masks::Masks;
 use plan::{Pace, Share};
 use queue::Queue;
 
-/// Recurrent states that a text under way has: those of now, those that a step writes, and those of its last turn.
-const STATES: usize = 3;
 /// Pages that recurrent states weigh as much as at most, however little a page takes.
 const STATE_PAGES: usize = 64;
 

@@ -63,7 +63,11 @@ fn inner(s: &Settings<'_>, z: &Sizes) -> Result<usize> {
     if s.is_gguf() || !s.flag("block_auto_adjust_ff_dim").unwrap_or(true) {
         return Ok(given);
     }
-    let factor = s.float("", &["block_ffn_dim_multiplier"])?.unwrap_or(1.0);
+    let key = "block_ffn_dim_multiplier";
+    let factor = s.float("", &[key])?.unwrap_or(1.0);
+    if !(0.0..=1024.0).contains(&factor) {
+        return Err(s.wrong(key, factor, "a number from 0 to 1024"));
+    }
     let step = s.count_or("", &["block_multiple_of"], 256, 1..=1 << 16)?;
     let inner = (factor * (2 * given / 3) as f32) as usize;
     Ok(inner.next_multiple_of(step))

@@ -62,7 +62,12 @@ pub(super) fn mamba2(s: &Settings<'_>) -> Result<Spec> {
                 "a divisor of the {} channels, and a multiple of the {groups} groups",
                 z.channels
             );
-            return Err(s.wrong("ssm.time_step_rank", heads, expected));
+            let key = if s.is_gguf() {
+                "mamba2.ssm.time_step_rank"
+            } else {
+                "num_heads"
+            };
+            return Err(s.wrong(key, heads, expected));
         }
         Ok(StateSpace {
             heads,
@@ -94,10 +99,7 @@ fn spec(
 ) -> Result<Spec> {
     let width = s.count("embedding_length", &["hidden_size"], 1..=1 << 20)?;
     let expand = s.count_or("", &["expand"], 2, 1..=64)?;
-    let eps = s.float(
-        "attention.layer_norm_rms_epsilon",
-        &["layer_norm_epsilon", "rms_norm"],
-    )?;
+    let eps = s.float("attention.layer_norm_rms_epsilon", &["layer_norm_epsilon"])?;
     let z = Sizes {
         width,
         channels: s.count_or(

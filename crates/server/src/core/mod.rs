@@ -5,6 +5,7 @@ mod encode;
 mod event;
 mod failure;
 mod guide;
+mod limits;
 pub mod models;
 mod phases;
 pub mod prepare;

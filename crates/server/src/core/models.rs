@@ -8,10 +8,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use hearth_compute::Precision;
 use hearth_engine::fit::Guard;
 use hearth_engine::{
-    Disk, Engine, Options, available_memory, recommended, sampling::Settings, scheduler,
+    Engine, Options, available_memory, recommended, sampling::Settings, scheduler,
 };
 use hearth_grammar::Vocabulary;
 use hearth_store::Presence;
@@ -26,53 +25,10 @@ use super::{
 use crate::library::{Library, Located, Parameters, Voice};
 use crate::metrics::Busy;
 
-pub use super::phases::{Change, Phase};
-
-/// The limits of what is loaded.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// How long a model stays when its requests say nothing.
-    pub keep_alive: KeepAlive,
-    /// Models at a time; 0 is as many as fit into memory.
-    pub models: usize,
-    /// Bytes that all of them may take; none is what is free.
-    pub memory: Option<usize>,
-    /// Tokens that a sequence may have where neither the request nor the model says; none is what the model was made
-    /// for, as far as memory allows.
-    pub context: Option<usize>,
-    /// Threads that compute; none means one per core.
-    pub threads: Option<usize>,
-    /// How products are computed.
-    pub precision: Precision,
-    /// Texts that generate at a time; none is what memory allows.
-    pub parallel: Option<usize>,
-    /// Requests that wait for a place in a model.
-    pub queue: usize,
-    /// Bytes of keys and values of texts that ended, which are kept for those that begin alike.
-    pub history: usize,
-    /// Load models even where they do not fit.
-    pub force: bool,
-    /// Where prefixes go that outlive a loaded model and the process.
-    pub disk: Option<Disk>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            keep_alive: KeepAlive::For(Duration::from_secs(300)),
-            models: 0,
-            memory: None,
-            context: None,
-            threads: None,
-            precision: Precision::Fast,
-            parallel: None,
-            queue: 512,
-            history: 1 << 30,
-            force: false,
-            disk: None,
-        }
-    }
-}
+pub use super::{
+    limits::Config,
+    phases::{Change, Phase},
+};
 
 /// Most texts that generate at a time where nothing is asked: more gain nothing on a processor.
 const PARALLEL: usize = 64;
@@ -525,8 +481,10 @@ impl Models {
     /// Half of the memory that is free may hold keys and values, and one context in any case. More than full places and
     /// [`Config::history`] is not taken: what was computed once would fill any memory.
     fn scheduler(&self, engine: &Engine, located: &Located) -> scheduler::Config {
-        let states = engine.model().recurrent_bytes();
-        let one = engine.model().state_bytes(engine.context()) + 4 * states;
+        let model = engine.model();
+        // Its last turn stays in the tree besides.
+        let (text, states) = (model.text_bytes(engine.context()), model.recurrent_bytes());
+        let one = text.saturating_add(states);
         let free = self
             .config
             .memory
@@ -534,8 +492,7 @@ impl Models {
             .unwrap_or(usize::MAX);
         let most = (free / 2).max(one);
         // A text of 256 tokens each has to fit, so that places are not taken away all the time.
-        let page = (engine.model().state_bytes(256) + 3 * states).max(1);
-        let parallel = (most / page).clamp(1, PARALLEL);
+        let parallel = (most / model.text_bytes(256).max(1)).clamp(1, PARALLEL);
         let parallel = self.config.parallel.unwrap_or(parallel);
         scheduler::Config {
             parallel,

@@ -62,12 +62,12 @@ fn resident(model: &Arc<Loaded>) -> library::Result<Option<Resident>> {
 
 #[cfg(test)]
 mod tests {
-    use hearth_store::{Base, Create, Recipe, Store, config::Settings};
+    use hearth_store::{Base, Recipe, Store, config::Settings};
 
     use super::*;
     use crate::{
         core::{Service, models, request::Load},
-        library::{Library, Located, Weights},
+        library::{Library, Making},
     };
 
     /// A model that is loaded is told although the store does not know it any more: nothing but the loaded ones is looked
@@ -75,31 +75,20 @@ mod tests {
     #[test]
     fn only_loaded_models_are_looked_at() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path().join("store"));
-        let file = directory.path().join("bard.gguf");
-        let Weights::BuiltIn(bytes) = Located::bard().weights else {
-            panic!()
-        };
-        std::fs::write(&file, bytes).unwrap();
-        let recipe = Recipe {
-            from: vec![Base::Path(file)],
-            ..Recipe::default()
-        };
-        let create = Create {
-            link: false,
-            check_template: &|_| Ok(()),
-            transform: None,
-            watch: &|_| {},
-        };
-        store
-            .create(&"mine".parse().unwrap(), &recipe, &create)
-            .unwrap();
         let library = Library {
-            store,
+            store: Store::new(directory.path().join("store")),
             settings: Settings::default(),
             only: None,
             hub_token: None,
         };
+        let recipe = Recipe {
+            from: vec![Base::Name("bard".parse().unwrap())],
+            ..Recipe::default()
+        };
+        let making = Making::new(&|_| {});
+        library
+            .make(&"mine".parse().unwrap(), recipe, &making)
+            .unwrap();
         let config = models::Config {
             context: Some(256),
             ..models::Config::default()
