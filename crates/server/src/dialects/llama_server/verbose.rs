@@ -97,8 +97,9 @@ fn written(tokens: &[Token], finish: &Finish) -> String {
     text
 }
 
-/// Adds native answers to a whole one in another form.
+/// Adds native answers to a whole one in another form, in the order of its choices, whichever ended first.
 pub fn add(whole: &mut Value, mut natives: Vec<Value>) {
+    natives.sort_by_key(|native| native["index"].as_u64());
     let native = match natives.len() {
         0 => return,
         1 => natives.remove(0),
@@ -184,11 +185,13 @@ mod tests {
     #[test]
     fn it_stands_beside_the_answer() {
         let mut answer = json!({"id": 1});
-        add(&mut answer, vec![json!(2)]);
-        assert_eq!(answer, json!({"id": 1, "__verbose": 2}));
+        let native = |index: usize| json!({"index": index});
+        add(&mut answer, vec![native(2)]);
+        assert_eq!(answer, json!({"id": 1, "__verbose": native(2)}));
         let mut several = json!({});
-        add(&mut several, vec![json!(1), json!(2)]);
-        assert_eq!(several, json!({"__verbose": [1, 2]}));
+        add(&mut several, vec![native(2), native(0), native(1)]);
+        let ordered = [native(0), native(1), native(2)];
+        assert_eq!(several, json!({"__verbose": ordered}));
         let mut none = json!({});
         add(&mut none, Vec::new());
         assert_eq!(none, json!({}));
