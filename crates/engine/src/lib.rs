@@ -23,7 +23,7 @@ pub use defaults::recommended;
 pub use encode::{Capabilities, Normalization, Ranked, normalize};
 pub use error::Error;
 pub use loaded::{Engine, Options};
-pub use memory::{available_memory, peak_memory, resident_memory};
+pub use memory::{available_memory, peak_memory, program_memory, resident_memory};
 pub use sequence::{Event, Generation, Outcome, Sequence, Timing};
 pub use spill::Disk;
 pub use stops::Stops;

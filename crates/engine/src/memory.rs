@@ -29,6 +29,11 @@ pub fn resident_memory() -> Option<usize> {
         .or_else(|| kibibytes("/proc/self/status", "VmRSS:"))
 }
 
+/// Bytes that this process has in memory of the files that the program consists of; 0 where the system does not tell.
+pub fn program_memory() -> usize {
+    Mappings::now().program()
+}
+
 fn kibibytes(file: &str, key: &str) -> Option<usize> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;

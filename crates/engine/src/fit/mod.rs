@@ -25,15 +25,40 @@ use crate::{
 /// Memory that a thread takes for its stack and its share of the allocator. Measured: `hearth fit bard --check` with 2
 /// and with 34 threads, Linux x86-64.
 const THREAD_BYTES: usize = 24 << 10;
-/// What loading and running add to the process beside the parts that are counted: code and constants of the program,
-/// read in windows of 64 KiB (300 to 450 KiB), less what the allocator has free (up to 350 KiB). Measured: `hearth fit
-/// --check` on the conformance models, Linux x86-64.
-const CODE_BYTES: usize = 350 << 10;
+/// What generating reads of the program beside what planning did, in windows of 64 KiB, and what encoding reads.
+/// Measured with [`REUSED`]: `hearth fit --check` on the conformance models, Linux x86-64 (320 to 1090 and 260 to 740
+/// KiB, more in the release build).
+const CODE_BYTES: Of = Of {
+    generating: 800 << 10,
+    encoding: 500 << 10,
+};
+/// What the allocator has free when all else is counted, and gives to the model (up to 370, and 150 to 690 KiB).
+const REUSED: Of = Of {
+    generating: 170 << 10,
+    encoding: 400 << 10,
+};
+
+/// A figure for models that generate, and for those that do not.
+struct Of {
+    generating: usize,
+    encoding: usize,
+}
+
+impl Of {
+    fn model(&self, spec: &Spec) -> usize {
+        if Capabilities::of(spec).generate {
+            self.generating
+        } else {
+            self.encoding
+        }
+    }
+}
 
 /// What a model takes, for any context.
 pub struct Plan {
     model: Model<Sizes>,
     program: usize,
+    code: usize,
     vocabulary: usize,
     weights: Reading,
     table: Option<Table>,
@@ -54,8 +79,11 @@ struct Table {
 pub struct Memory {
     /// Tokens of the sequence.
     pub context: usize,
-    /// The process without the model: measured before the vocabulary was read, and the code that will run.
+    /// The process without the model: measured before the vocabulary was read, and the code that will run, less what
+    /// the allocator has free.
     pub program: usize,
+    /// What of `program` is in the files that the program consists of.
+    pub code: usize,
     /// The vocabulary, measured.
     pub vocabulary: usize,
     /// Pages of the files that will be read. They are mapped: the system can drop them and read them again.
@@ -137,6 +165,7 @@ impl Plan {
         });
         Ok(Self {
             program,
+            code: mappings.program(),
             vocabulary: 0,
             weights: mappings.reading(&memory.whole),
             table,
@@ -201,9 +230,12 @@ impl Plan {
         });
         let probed = self.table.as_ref().map_or(0, |table| table.place.resident);
         let weights = self.weights.total.saturating_add(table);
+        let code = CODE_BYTES.model(self.spec());
+        let reused = REUSED.model(self.spec());
         Memory {
             context,
-            program: self.program + CODE_BYTES,
+            program: (self.program + code).saturating_sub(reused),
+            code: self.code + code,
             vocabulary: self.vocabulary,
             weights,
             weights_per_token: self.decode_bytes.min(weights),

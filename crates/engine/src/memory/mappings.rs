@@ -15,6 +15,8 @@ const PAGE: usize = 4 << 10;
 struct Mapping {
     range: Range<usize>,
     resident: usize,
+    /// Whether it is of a file that the program consists of.
+    program: bool,
 }
 
 /// The address space of this process.
@@ -24,14 +26,23 @@ pub(crate) struct Mappings(Vec<Mapping>);
 impl Mappings {
     /// As it is now; empty where the system does not tell.
     pub(crate) fn now() -> Self {
-        Self::parse(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default())
+        let Ok(program) = std::fs::read_link("/proc/self/exe") else {
+            return Self::default();
+        };
+        let text = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+        Self::parse(&text, &program.to_string_lossy())
     }
 
-    fn parse(text: &str) -> Self {
+    /// Reads `smaps` of a program whose file is `program`.
+    fn parse(text: &str, program: &str) -> Self {
         let mut mappings: Vec<Mapping> = Vec::new();
         for line in text.lines() {
             if let Some(range) = header(line) {
-                mappings.push(Mapping { range, resident: 0 });
+                mappings.push(Mapping {
+                    range,
+                    resident: 0,
+                    program: line.ends_with(program) || line.contains(".so"),
+                });
             } else if let (Some(last), Some(rest)) =
                 (mappings.last_mut(), line.strip_prefix("Rss:"))
             {
@@ -40,6 +51,12 @@ impl Mappings {
             }
         }
         Self(mappings)
+    }
+
+    /// Bytes in memory of the files that the program consists of: its own and shared libraries.
+    pub(crate) fn program(&self) -> usize {
+        let files = self.0.iter().filter(|mapping| mapping.program);
+        files.map(|mapping| mapping.resident).sum()
     }
 
     /// Bytes in memory once all of `arrays` were read, and how many of them are there now.
@@ -137,15 +154,23 @@ mod tests {
     #[test]
     fn smaps_is_read() {
         let text = "55d0c0000000-55d0c0200000 r--p 00000000 08:01 7   /model.gguf\nSize: 2048 kB\nRss: 96 kB\n\
-                    VmFlags: rd mr\n7f00-8f00 rw-p 0 0 0\nRss: nonsense\n";
-        let found = Mappings::parse(text).0;
+                    VmFlags: rd mr\n7f00-8f00 rw-p 0 0 0\nRss: nonsense\n1000-3000 r-xp 0 0 0 /bin/hearth\n\
+                    Rss: 8 kB\n4000-5000 r-xp 0 0 0 /lib/libc.so.6\nRss: 4 kB\n";
+        let found = Mappings::parse(text, "/bin/hearth");
         let expected = [
-            (0x55d0_c000_0000..0x55d0_c020_0000, 96 << 10),
-            (0x7f00..0x8f00, 0),
+            (0x55d0_c000_0000..0x55d0_c020_0000, 96 << 10, false),
+            (0x7f00..0x8f00, 0, false),
+            (0x1000..0x3000, 8 << 10, true),
+            (0x4000..0x5000, 4 << 10, true),
         ]
-        .map(|(range, resident)| Mapping { range, resident });
-        assert_eq!(found, expected);
-        assert!(Mappings::parse("").0.is_empty());
+        .map(|(range, resident, program)| Mapping {
+            range,
+            resident,
+            program,
+        });
+        assert_eq!(found.0, expected);
+        assert_eq!(found.program(), 12 << 10);
+        assert!(Mappings::parse("", "").0.is_empty());
     }
 
     #[test]
@@ -163,6 +188,7 @@ mod tests {
             Mappings(vec![Mapping {
                 range: base..base + memory.len(),
                 resident,
+                program: false,
             }])
         };
         // Two arrays that touch, after a header of 100,000 bytes.

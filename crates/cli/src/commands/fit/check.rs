@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use hearth_engine::{
-    Engine, Generation, Limits, Options, Sequence, Terms, peak_memory,
+    Engine, Generation, Limits, Options, Sequence, Terms, peak_memory, program_memory,
     sampling::{Chain, Settings},
 };
 use hearth_format::Checkpoint;
@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, checkpoint: &Checkpoint, options: Optio
     )?;
     fill(&engine)?;
     let measured = peak_memory().context("this system does not tell how much memory was taken")?;
+    let code = program_memory();
     let memory = engine.predicted();
     let predicted = memory.peak();
     let difference = 100.0 * (predicted as f64 / measured.max(1) as f64 - 1.0);
@@ -45,6 +46,7 @@ pub(super) fn run(arguments: &Arguments, checkpoint: &Checkpoint, options: Optio
             "context": memory.context,
             "predicted_bytes": predicted,
             "measured_bytes": measured,
+            "measured_code_bytes": code,
             "difference_percent": difference,
             "parts": super::report::parts(memory),
         });

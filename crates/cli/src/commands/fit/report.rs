@@ -220,6 +220,7 @@ impl Report {
 pub(super) fn parts(memory: &Memory) -> Value {
     json!({
         "program_bytes": memory.program,
+        "code_bytes": memory.code,
         "vocabulary_bytes": memory.vocabulary,
         "weight_bytes": memory.weights,
         "weight_bytes_per_token": memory.weights_per_token,
