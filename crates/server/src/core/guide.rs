@@ -122,7 +122,7 @@ struct Thoughts {
     budget: Option<usize>,
     /// Ends them whatever they have had.
     signal: Option<Signal>,
-    /// What is written when they have had them.
+    /// What is written when they have had them: the message, and their end.
     close: Vec<u32>,
 }
 
@@ -140,7 +140,10 @@ fn thoughts(model: &Loaded, request: &Request, prepared: &Prepared) -> Option<Th
     Some(Thoughts {
         open: starts.iter().find_map(|start| tokenizer.token_to_id(start)),
         begun: starts.iter().any(|start| written.ends_with(start.as_str())),
-        close: tokens(tokenizer, ends.first()?),
+        close: tokens(
+            tokenizer,
+            &format!("{}{}", chat.budget_message, ends.first()?),
+        ),
         ends,
         budget: chat.reasoning_budget,
         signal: chat.end_thoughts.clone(),
@@ -225,7 +228,7 @@ impl Course {
     fn spend(&mut self, tokens: usize) {
         if let (Place::Thinking(Some(left)), Some(thoughts)) = (&mut self.place, &self.thoughts) {
             *left = left.saturating_sub(tokens);
-            if *left == 0 && self.forced.is_empty() {
+            if *left == 0 && self.forced.is_empty() && !is_open(&self.tail) {
                 self.forced = thoughts.close.iter().copied().collect();
             }
         }
@@ -239,7 +242,7 @@ impl Course {
             && *left != Some(0)
         {
             *left = Some(0);
-            self.forced = thoughts.close.iter().copied().collect();
+            self.spend(0);
         }
     }
 
@@ -284,14 +287,16 @@ impl Course {
                 self.step(id)
             }
             Place::Thinking(_) => {
-                self.spend(1);
                 let marks = self
                     .thoughts
                     .as_ref()
                     .map(|thoughts| thoughts.ends.clone())
                     .unwrap_or_default();
                 match self.behind(id, &marks) {
-                    None => Ok(()),
+                    None => {
+                        self.spend(1);
+                        Ok(())
+                    }
                     Some(rest) => {
                         self.forced.clear();
                         self.answer();
@@ -385,34 +390,56 @@ impl Guide for Course {
     }
 }
 
+/// Whether a text ends within a character.
+fn is_open(text: &[u8]) -> bool {
+    let last = text.iter().rposition(|byte| byte & 0xC0 != 0x80);
+    last.and_then(|at| std::str::from_utf8(&text[at..]).err())
+        .is_some_and(|error| error.error_len().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::library::Located;
 
-    #[test]
-    fn thoughts_end_when_somebody_wants_it() {
+    fn vocabulary() -> Arc<Tokenizer> {
         let checkpoint = Located::bard().open().unwrap();
-        let tokenizer = Arc::new(Tokenizer::from_checkpoint(&checkpoint).unwrap());
-        let close = tokens(&tokenizer, "</think>");
-        let (signal, count) = (Signal::default(), tokenizer.vocab_len());
+        Arc::new(Tokenizer::from_checkpoint(&checkpoint).unwrap())
+    }
+
+    /// An answer that begins in thoughts, which `close` ends.
+    fn thinking(
+        tokenizer: &Arc<Tokenizer>,
+        budget: Option<usize>,
+        signal: &Signal,
+        close: &[u32],
+    ) -> Course {
         let thoughts = Thoughts {
             open: None,
             begun: true,
             ends: vec!["</think>".to_owned()],
-            budget: None,
+            budget,
             signal: Some(signal.clone()),
-            close: close.clone(),
+            close: close.to_vec(),
         };
-        let mut course = Course::new(tokenizer, None, Some(thoughts));
-        let possible = |course: &mut Course| -> Vec<u32> {
-            let mut logits = vec![0.0; count];
-            course.restrict(&mut logits).unwrap();
-            let all = logits.iter().enumerate();
-            all.filter(|(_, logit)| logit.is_finite())
-                .map(|(id, _)| id as u32)
-                .collect()
-        };
+        Course::new(Arc::clone(tokenizer), None, Some(thoughts))
+    }
+
+    fn possible(course: &mut Course) -> Vec<u32> {
+        let mut logits = vec![0.0; course.tokenizer.vocab_len()];
+        course.restrict(&mut logits).unwrap();
+        let all = logits.iter().enumerate();
+        all.filter(|(_, logit)| logit.is_finite())
+            .map(|(id, _)| id as u32)
+            .collect()
+    }
+
+    #[test]
+    fn thoughts_end_when_somebody_wants_it() {
+        let tokenizer = vocabulary();
+        let (signal, count) = (Signal::default(), tokenizer.vocab_len());
+        let close = tokens(&tokenizer, "</think>");
+        let mut course = thinking(&tokenizer, None, &signal, &close);
         assert_eq!(possible(&mut course).len(), count);
         course.accept(close[0] + 1).unwrap();
         signal.raise();
@@ -422,5 +449,38 @@ mod tests {
         }
         assert!(matches!(course.place, Place::Free));
         assert_eq!(possible(&mut course).len(), count);
+    }
+
+    #[test]
+    fn thoughts_have_their_budget_then_the_message_and_whole_characters() {
+        let tokenizer = vocabulary();
+        let close = tokens(&tokenizer, " STOP</think>");
+        let (letters, euro) = (tokens(&tokenizer, "ab c"), tokens(&tokenizer, "\u{20ac}"));
+        assert!(euro.len() > 2, "a character of several tokens");
+        let part = &euro[..euro.len() - 1];
+        for (budget, said, waits) in [
+            (0, &[][..], 0),
+            (letters.len(), &letters[..], 0),
+            (part.len(), part, 1),
+        ] {
+            let mut course = thinking(&tokenizer, Some(budget), &Signal::default(), &close);
+            for id in said.iter().chain(&euro[euro.len() - waits..]) {
+                assert_eq!(possible(&mut course).len(), tokenizer.vocab_len());
+                course.accept(*id).unwrap();
+            }
+            for id in &close {
+                assert_eq!(possible(&mut course), [*id]);
+                course.accept(*id).unwrap();
+            }
+            assert!(matches!(course.place, Place::Free));
+        }
+    }
+
+    #[test]
+    fn texts_that_end_within_a_character() {
+        let open: [&[u8]; 3] = [b"a\xe2", b"\x82\xe2\x82", b"\xf0\x9f\x98"];
+        let closed: [&[u8]; 5] = [b"", b"a", "\u{20ac}".as_bytes(), b"\x82\xac", b"\xff"];
+        assert!(open.into_iter().all(is_open));
+        assert!(!closed.into_iter().any(is_open));
     }
 }

@@ -92,6 +92,8 @@ pub struct Chat {
     pub think: Think,
     /// Tokens that it may think; then its thoughts are closed.
     pub reasoning_budget: Option<usize>,
+    /// What is written in them before they are closed so.
+    pub budget_message: String,
     /// Closes its thoughts while the answer runs.
     pub end_thoughts: Option<Signal>,
     /// Leave thoughts in the text, with their tags.

@@ -25,6 +25,8 @@ pub struct ChatStanding {
     pub think: Think,
     /// Tokens that they may.
     pub budget: Option<usize>,
+    /// What is written where they may no more.
+    pub budget_message: String,
     /// More variables for the template.
     pub variables: Map<String, Value>,
     /// A template in place of the model's.
@@ -92,6 +94,7 @@ const NATIVE: &[&str] = &[
     "preserved_tokens",
     "reasoning_budget_end_tag",
     "reasoning_budget_end_tags",
+    "reasoning_budget_message",
     "reasoning_budget_start_tag",
     "reasoning_budget_tokens",
     "reasoning_format",
@@ -167,6 +170,8 @@ fn thoughts(
         }
     }
     chat.reasoning_budget = chat.reasoning_budget.or(chats.budget);
+    let message = fields.take_str("reasoning_budget_message")?;
+    chat.budget_message = message.unwrap_or_else(|| chats.budget_message.clone());
     if chat.think == Think::Default {
         chat.think = chats.think.clone();
     }

@@ -340,7 +340,10 @@ pub(super) const ROWS: &[Row] = &[
     takes(
         &["--reasoning-budget-message"],
         "THINK_BUDGET_MESSAGE",
-        Nothing("thoughts that are cut short are closed without a text"),
+        Do(|flags, given| {
+            flags.chats.budget_message = given.text().to_owned();
+            Ok(())
+        }),
     ),
     pair(
         &["--reasoning-preserve"],

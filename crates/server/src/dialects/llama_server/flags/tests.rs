@@ -137,6 +137,8 @@ fn a_usual_command_line() {
         "15-inf",
         "--samplers",
         "top_k;temp",
+        "--reasoning-budget-message",
+        " STOP",
         "--reasoning-budget",
         "100",
         "--chat-template-kwargs",
@@ -177,6 +179,7 @@ fn a_usual_command_line() {
         json!({"temperature": 0.2, "top_k": 0, "samplers": ["top_k", "temperature"], "dry_sequence_breakers": ["\n", ";"]})
     );
     assert_eq!(flags.chats.budget, Some(100));
+    assert_eq!(flags.chats.budget_message, " STOP");
     assert_eq!(flags.chats.variables["a"], 1);
     assert_eq!(
         flags.warnings,

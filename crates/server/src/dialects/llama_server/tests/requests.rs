@@ -408,6 +408,7 @@ fn chats_have_more_fields() {
     }
     let standing = chat::ChatStanding {
         budget: Some(7),
+        budget_message: "enough".into(),
         think: Think::Off,
         no_prefill: true,
         unparsed: true,
@@ -423,10 +424,17 @@ fn chats_have_more_fields() {
     .unwrap();
     assert!(!held.continue_last && held.calls_in_text && held.reasoning_in_text);
     assert_eq!((held.reasoning_budget, held.think), (Some(7), Think::Off));
+    assert_eq!(held.budget_message, "enough");
+    let own = extended(json!({"reasoning_budget_message": "so"}), &standing, false);
+    assert_eq!(own.unwrap().budget_message, "so");
     assert_eq!(json!(held.template_variables), json!({"a": 2, "b": 1}));
     assert_eq!(held.template.as_deref(), Some("{{ x }}"));
     for (extra, field) in [
         (json!({"reasoning_format": "x"}), "reasoning_format"),
+        (
+            json!({"reasoning_budget_message": 1}),
+            "reasoning_budget_message",
+        ),
         (
             json!({"chat_template_kwargs": {"enable_thinking": "yes"}}),
             "chat_template_kwargs.enable_thinking",
