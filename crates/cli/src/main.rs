@@ -125,7 +125,7 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
         Err(error) if error.is::<input::Interrupted>() => ExitCode::from(130),
         // Programs that know llama-server know its words.
         Err(error) if error.is::<FlagError>() => {
-            eprintln!("{error}");
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
         Err(error) => {

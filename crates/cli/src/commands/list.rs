@@ -117,9 +117,7 @@ fn foreign(library: &Library, found: &Found) -> Row {
         let store = hearth_store::Store::new(&found.folder);
         let theirs = Library {
             store,
-            settings: library.settings.clone(),
-            only: None,
-            hub_token: None,
+            ..library.clone()
         };
         return Row {
             name: found.title.clone(),

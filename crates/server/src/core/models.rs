@@ -244,6 +244,9 @@ impl Models {
             Ok(Some(located)) => Ok(located),
             Ok(None) => Err(Failure::UnknownModel(name.to_owned())),
             Err(crate::library::Error::Name(_)) => Err(Failure::UnknownModel(name.to_owned())),
+            Err(error @ crate::library::Error::NotFetched { .. }) => {
+                Err(Failure::invalid("model", error.to_string()))
+            }
             Err(error) => Err(Failure::Load(without_paths(&error))),
         }
     }
@@ -426,11 +429,14 @@ impl Models {
         let refused = |error: &dyn std::fmt::Display| Failure::Load(without_paths(error));
         let checkpoint = located.open().map_err(|e| refused(&e))?;
         let package = located.package.as_ref();
-        let parameters = package
+        let mut parameters = package
             .map(Parameters::of)
             .transpose()
             .map_err(|e| refused(&e))?
             .unwrap_or_default();
+        if let Some(name) = &located.sets {
+            parameters.load_as(name);
+        }
         let threads = load
             .threads
             .or(parameters.threads.map(usize::from))
@@ -457,9 +463,17 @@ impl Models {
             located.announce(engine.context(), engine.predicted().peak() as u64, "serve");
         let settings = [Defaults::Ollama, Defaults::LlamaServer]
             .map(|kind| recommended(&checkpoint, base(kind)));
-        let config = self.scheduler(&engine, &located);
+        let config = self.scheduler(&engine, &located, parameters.parallel);
         let runner = scheduler::Runner::start(Arc::new(engine), config).map_err(|e| refused(&e))?;
         Ok(Loaded {
+            use_: Mutex::new(Use {
+                leases: 1,
+                keep: (load.keep_alive)
+                    .or(parameters.idle.map(KeepAlive::For))
+                    .unwrap_or(self.config.keep_alive),
+                idle_since: Instant::now(),
+                condemned: false,
+            }),
             located,
             voice,
             parameters,
@@ -468,19 +482,18 @@ impl Models {
             key,
             settings,
             vocabulary: OnceLock::new(),
-            use_: Mutex::new(Use {
-                leases: 1,
-                keep: load.keep_alive.unwrap_or(self.config.keep_alive),
-                idle_since: Instant::now(),
-                condemned: false,
-            }),
             _presence: presence,
         })
     }
 
     /// Half of the memory that is free may hold keys and values, and one context in any case. More than full places and
     /// [`Config::history`] is not taken: what was computed once would fill any memory.
-    fn scheduler(&self, engine: &Engine, located: &Located) -> scheduler::Config {
+    fn scheduler(
+        &self,
+        engine: &Engine,
+        located: &Located,
+        parallel: Option<usize>,
+    ) -> scheduler::Config {
         let model = engine.model();
         // Its last turn stays in the tree besides.
         let (text, states) = (model.text_bytes(engine.context()), model.recurrent_bytes());
@@ -492,8 +505,8 @@ impl Models {
             .unwrap_or(usize::MAX);
         let most = (free / 2).max(one);
         // A text of 256 tokens each has to fit, so that places are not taken away all the time.
-        let parallel = (most / model.text_bytes(256).max(1)).clamp(1, PARALLEL);
-        let parallel = self.config.parallel.unwrap_or(parallel);
+        let fit = (most / model.text_bytes(256).max(1)).clamp(1, PARALLEL);
+        let parallel = parallel.or(self.config.parallel).unwrap_or(fit);
         scheduler::Config {
             parallel,
             queue: self.config.queue,

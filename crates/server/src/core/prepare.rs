@@ -15,7 +15,7 @@ use hearth_tokenizer::{EncodeOptions, Tokenizer};
 use super::{
     Failure, Request,
     models::Loaded,
-    request::{BY_CHANCE, Chat, Input, Insert, Piece, Think, ToolChoice},
+    request::{BY_CHANCE, Chat, Input, Insert, OtherTemplate, Piece, Think, ToolChoice},
 };
 use crate::library::{Voice, encode, first_messages, special_tokens};
 
@@ -276,10 +276,14 @@ fn shorten(
     Ok((low, without(low)))
 }
 
-fn other_voice(model: &Loaded, source: &str) -> Result<Voice, Failure> {
+fn other_voice(model: &Loaded, template: &OtherTemplate) -> Result<Voice, Failure> {
     let tokenizer = model.engine().tokenizer();
     let wrong = |e: hearth_chat::Error| Failure::invalid("template", e.to_string());
-    let template = match source.contains("{%") {
+    let (source, is_jinja) = match template {
+        OtherTemplate::Jinja(source) => (source, true),
+        OtherTemplate::Either(source) => (source, source.contains("{%")),
+    };
+    let template = match is_jinja {
         true => Template::new(source, special_tokens(tokenizer))
             .map_err(wrong)?
             .into(),

@@ -82,8 +82,8 @@ pub struct Chat {
     pub tool_choice: ToolChoice,
     /// Several calls in one turn.
     pub parallel_tool_calls: bool,
-    /// A template in place of the model's: Go's language where it is an Ollama client that sends it.
-    pub template: Option<String>,
+    /// A template in place of the model's.
+    pub template: Option<OtherTemplate>,
     /// More variables for the template.
     pub template_variables: Map<String, Value>,
     /// Continue the last turn, which is the assistant's, rather than begin a new one.
@@ -102,6 +102,15 @@ pub struct Chat {
     pub calls_in_text: bool,
     /// Tokens of an earlier answer that come before the rendered prompt (Ollama's `context`).
     pub before: Vec<u32>,
+}
+
+/// A template that is not the model's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtherTemplate {
+    /// Jinja.
+    Jinja(String),
+    /// Go's language, unless it has Jinja's statements: Ollama's clients send both.
+    Either(String),
 }
 
 /// Something that one side says once, and all who hold it hear.

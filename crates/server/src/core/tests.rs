@@ -14,12 +14,10 @@ use crate::library::Library;
 
 fn service(directory: &std::path::Path, config: Config) -> Service {
     let environment = HashMap::<&str, OsString>::new();
-    let library = Library {
-        store: Store::new(directory),
-        settings: Settings::read(&|name| environment.get(name).cloned()).unwrap_or_default(),
-        only: None,
-        hub_token: None,
-    };
+    let library = Library::new(
+        Store::new(directory),
+        Settings::read(&|name| environment.get(name).cloned()).unwrap_or_default(),
+    );
     Service::new(Models::new(library, config))
 }
 

@@ -19,6 +19,14 @@ pub enum Error {
     /// It is not here.
     #[error("{0} runs in Ollama's cloud: nothing of it is on this machine")]
     Cloud(String),
+    /// A name means it, and it is not here.
+    #[error("{title} is {name}, which is not on this machine yet: pull it")]
+    NotFetched {
+        /// What it was asked by.
+        title: String,
+        /// What it is.
+        name: String,
+    },
     /// A part of it would be left out.
     #[error(
         "{0} has a LoRA adapter, which hearth cannot apply yet; its base would answer differently, so it is not run"

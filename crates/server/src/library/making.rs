@@ -148,12 +148,7 @@ mod tests {
     #[test]
     fn the_built_in_model_can_be_built_on() {
         let folder = tempfile::tempdir().unwrap();
-        let library = Library {
-            store: Store::new(folder.path()),
-            settings: Settings::default(),
-            only: None,
-            hub_token: None,
-        };
+        let library = Library::new(Store::new(folder.path()), Settings::default());
         let recipe = Recipe {
             from: vec![Base::Name("BARD".parse().unwrap())],
             system: Some("be brief".to_owned()),

@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -18,12 +19,14 @@ mod abilities;
 mod error;
 mod kept;
 mod making;
+mod named;
 mod parameters;
 mod voice;
 
 pub use abilities::Abilities;
 pub use error::{Error, Result};
 pub use making::{Made, Making, Quantizing, is_built_in};
+pub use named::{Means, Named};
 pub use parameters::{Parameters, first_messages};
 pub(crate) use voice::special_tokens;
 pub use voice::{Voice, encode, template_source};
@@ -43,6 +46,8 @@ pub struct Library {
     pub settings: Settings,
     /// The model that every name of a client means, where only one is served.
     pub only: Option<Box<Located>>,
+    /// Names that only this server knows. They come before all others.
+    pub named: Arc<Vec<Named>>,
     /// What the Hugging Face hub is told, in place of the variable `HF_TOKEN`.
     pub hub_token: Option<OsString>,
 }
@@ -60,12 +65,18 @@ impl Library {
     pub fn open() -> Result<Self> {
         let settings = Settings::read(&environment)?;
         let store = Store::new(settings.root(&environment)?);
-        Ok(Self {
+        Ok(Self::new(store, settings))
+    }
+
+    /// All models of a store.
+    pub fn new(store: Store, settings: Settings) -> Self {
+        Self {
             store,
             settings,
             only: None,
+            named: Arc::default(),
             hub_token: None,
-        })
+        }
     }
 
     /// A variable of this process, or what takes its place.
@@ -124,6 +135,9 @@ impl Library {
         if let Some(only) = &self.only {
             return Ok(Some(only.as_ref().clone()));
         }
+        if let Some(named) = self.named.iter().find(|named| named.is(name)) {
+            return named.locate(self).map(Some);
+        }
         let name = Name::parse_source(name)?;
         if let Some(found) = self.find(&name)? {
             return Ok(Some(found));
@@ -145,6 +159,8 @@ pub struct Located {
     pub running: Running,
     /// What another program's model was found as.
     pub found: Option<Box<Found>>,
+    /// What the name that it was asked by sets, over what the model does.
+    pub sets: Option<Arc<Parameters>>,
 }
 
 /// Where weights are.
@@ -198,6 +214,7 @@ impl Located {
             weights: Weights::Stored(store, Box::new(entry)),
             title,
             found: None,
+            sets: None,
         })
     }
 
@@ -210,6 +227,7 @@ impl Located {
                 package: None,
                 running: Running::new(found.title.clone(), "run"),
                 found: None,
+                sets: None,
             },
         };
         Ok(Self {
@@ -226,6 +244,7 @@ impl Located {
             weights: Weights::BuiltIn(BARD),
             package: None,
             found: None,
+            sets: None,
         }
     }
 
@@ -237,9 +256,12 @@ impl Located {
         }
     }
 
-    /// Two that are the same model, by whatever names, have the same key.
+    /// Two that are the same model, by whatever names, have the same key, unless a name sets something.
     pub fn key(&self) -> String {
-        self.weights.key()
+        match self.sets {
+            Some(_) => format!("{} as {}", self.weights.key(), self.title),
+            None => self.weights.key(),
+        }
     }
 
     /// A file or a directory.
@@ -251,6 +273,7 @@ impl Located {
             weights: Weights::Path(path.to_owned()),
             package: None,
             found: None,
+            sets: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a stored model brings to a conversation: its parameters, system message, template and first turns.
 
+use std::time::Duration;
+
 use hearth_chat::Message;
 use hearth_engine::sampling::Settings;
 use hearth_store::Package;
@@ -31,6 +33,10 @@ pub struct Parameters {
     pub context: Option<usize>,
     /// Threads that compute.
     pub threads: Option<u16>,
+    /// Texts that generate at a time.
+    pub parallel: Option<usize>,
+    /// How long it stays loaded when nobody asks.
+    pub idle: Option<Duration>,
     /// Tokens kept where a context is shifted.
     pub keep: Option<usize>,
     /// What to tell the user: what the model asks for and does not get.
@@ -84,6 +90,14 @@ impl Parameters {
                 .push(format!("parameter {name} of the model has no effect here")),
         }
         Some(())
+    }
+
+    /// How the model is loaded where a name for it says so.
+    pub fn load_as(&mut self, name: &Self) {
+        self.context = name.context.or(self.context);
+        self.threads = name.threads.or(self.threads);
+        self.parallel = name.parallel.or(self.parallel);
+        self.idle = name.idle.or(self.idle);
     }
 
     /// Puts the sampler settings in the place of others.

@@ -70,12 +70,7 @@ fn every_route_of_the_sources_is_documented() {
 
 /// All routes over an empty store.
 fn app(folder: &Path) -> Router {
-    let library = Library {
-        store: Store::new(folder),
-        settings: Settings::default(),
-        only: None,
-        hub_token: None,
-    };
+    let library = Library::new(Store::new(folder), Settings::default());
     let service = Service::new(Models::new(library, Config::default()));
     let app = App::open(service, folder, None);
     router(app).merge(crate::edge::routes(Arc::new(Metrics::new()), None))

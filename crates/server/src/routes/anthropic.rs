@@ -83,19 +83,14 @@ async fn messages(
     answer(&app, &asker, request, stream, telling).await
 }
 
-/// Tokens of the prompt that a body would be.
-///
-/// # Errors
-/// With the field that says what cannot be, or when the model cannot be used.
-pub(super) async fn count(app: &App, body: Map<String, Value>) -> Result<usize, Failure> {
-    let asked = anthropic::count(body)?;
-    let (prepared, _) = app.service.render(asked.request).await?;
-    Ok(prepared.ids.len())
-}
-
 async fn count_tokens(State(app): State<App>, Json(body): Json<Map<String, Value>>) -> Response {
-    match count(&app, body).await {
-        Ok(tokens) => json(200, &anthropic::counted(tokens)),
+    let counted = async {
+        let asked = anthropic::count(body)?;
+        let (prepared, _) = app.service.render(asked.request).await?;
+        Ok(anthropic::counted(prepared.ids.len()))
+    };
+    match counted.await {
+        Ok(value) => json(200, &value),
         Err(failure) => refused(&failure, anthropic::error(&failure)),
     }
 }

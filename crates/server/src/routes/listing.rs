@@ -131,15 +131,13 @@ mod tests {
             panic!()
         };
         std::fs::write(&file, bytes).unwrap();
-        let library = Library {
-            store: Store::new(directory.path().join("store")),
-            settings: Settings {
+        let library = Library::new(
+            Store::new(directory.path().join("store")),
+            Settings {
                 folders: vec![folder],
                 ..Settings::default()
             },
-            only: None,
-            hub_token: None,
-        };
+        );
         let create = Create {
             link: false,
             check_template: &|_| Ok(()),

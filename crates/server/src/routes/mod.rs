@@ -38,7 +38,7 @@ use crate::{
 use openai::Desk;
 use tapes::Tapes;
 
-pub use llama_server::{Setup, without_metrics};
+pub use llama_server::{Section, Setup, named, without_metrics};
 
 /// The id of a conversation, whose stream is kept for those who lose the connection.
 const CONVERSATION: HeaderName = HeaderName::from_static("x-conversation-id");

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::generation::{self, Standing, Style};
 use super::sampling::NUMBERS;
-use crate::core::request::{Chat, Input, Think};
+use crate::core::request::{Chat, Input, OtherTemplate, Think};
 use crate::core::{Failure, Request};
 use crate::dialects::fields::Fields;
 
@@ -138,9 +138,29 @@ pub fn extend(
 ) -> Result<Style, Failure> {
     if let Input::Chat(chat) = &mut request.input {
         thoughts(fields, chats, stream, chat)?;
+        template(fields, chats, chat)?;
         turns(fields, chats, chat)?;
     }
     generation::take(fields, standing, request, warnings)
+}
+
+/// What the command line says, for a request that another dialect has read whole.
+///
+/// # Errors
+/// When what it says does not go with the request.
+pub fn stand(
+    standing: &Standing,
+    chats: &ChatStanding,
+    stream: bool,
+    request: &mut Request,
+) -> Result<(), Failure> {
+    let mut nothing = Fields::new(Map::new());
+    if let Input::Chat(chat) = &mut request.input {
+        thoughts(&mut nothing, chats, stream, chat)?;
+        template(&mut nothing, chats, chat)?;
+        chat.continue_last &= !chats.no_prefill;
+    }
+    generation::take(&mut nothing, standing, request, &mut Vec::new()).map(drop)
 }
 
 fn thoughts(
@@ -178,7 +198,7 @@ fn thoughts(
     Ok(())
 }
 
-fn turns(fields: &mut Fields, chats: &ChatStanding, chat: &mut Chat) -> Result<(), Failure> {
+fn template(fields: &mut Fields, chats: &ChatStanding, chat: &mut Chat) -> Result<(), Failure> {
     let mut variables = chats.variables.clone();
     variables.append(&mut chat.template_variables);
     if let Some(mut own) = fields.take_map("chat_template_kwargs")? {
@@ -198,10 +218,14 @@ fn turns(fields: &mut Fields, chats: &ChatStanding, chat: &mut Chat) -> Result<(
     }
     chat.template_variables = variables;
     if chat.template.is_none() {
-        chat.template.clone_from(&chats.template);
+        chat.template = chats.template.clone().map(OtherTemplate::Jinja);
     }
     chat.calls_in_text |= chats.unparsed;
     chat.reasoning_in_text |= chats.unparsed;
+    Ok(())
+}
+
+fn turns(fields: &mut Fields, chats: &ChatStanding, chat: &mut Chat) -> Result<(), Failure> {
     let begins = fields.take_bool("add_generation_prompt")?;
     let continues = match fields.take_value("continue_final_message") {
         None => None,

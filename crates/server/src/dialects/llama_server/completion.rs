@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::chat;
 use super::generation::{self, Standing, Style};
 use super::prompt::prompts;
 use crate::core::request::{Input, Insert};
@@ -61,6 +62,39 @@ pub fn infill(body: Map<String, Value>, standing: &Standing) -> Result<Asked, Fa
         insert.extra.push((name, file.require_str("text")?));
     }
     generate(fields, vec![Input::Insert(insert)], standing)
+}
+
+/// Parts the body of OpenAI's completions: what its dialect reads, and what [`extend`] takes. What both know is the
+/// former's.
+pub fn split(body: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    const BOTH: [&str; 6] = ["logit_bias", "max_tokens", "n", "seed", "stop", "stream"];
+    let (mut theirs, native) = chat::split(body);
+    let is_both = |(name, _): &(String, Value)| BOTH.contains(&name.as_str());
+    let (both, native): (Map<_, _>, Map<_, _>) = native.into_iter().partition(is_both);
+    theirs.extend(both);
+    (theirs, native)
+}
+
+/// Takes llama-server's fields, from what OpenAI's dialect left of a body, into the requests that it made. Comes back
+/// with what is not heeded, in words.
+///
+/// # Errors
+/// With the field that says what cannot be.
+pub fn extend<'r>(
+    native: &Map<String, Value>,
+    standing: &Standing,
+    requests: impl Iterator<Item = &'r mut Request>,
+) -> Result<Vec<String>, Failure> {
+    let mut warnings = Vec::new();
+    for request in requests {
+        warnings.clear();
+        let mut fields = Fields::new(native.clone());
+        generation::take(&mut fields, standing, request, &mut warnings)?;
+        // The chat's own among them have nothing to say to a text.
+        let unread = fields.rest().into_iter();
+        warnings.extend(unread.map(|name| format!("{name} has no effect here")));
+    }
+    Ok(warnings)
 }
 
 fn generate(mut fields: Fields, inputs: Vec<Input>, standing: &Standing) -> Result<Asked, Failure> {

@@ -59,8 +59,31 @@ pub struct Listed {
     pub meta: Option<Meta>,
     /// How it is.
     pub status: Option<Status>,
+    /// Where it is from.
+    pub source: Source,
+}
+
+/// Where a model of a list is from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Source {
     /// It was fetched, and can be removed.
-    pub is_stored: bool,
+    Store,
+    /// A file or another program's.
+    #[default]
+    Folder,
+    /// A section of a file of models, as it was written there.
+    Section(String),
+}
+
+impl Source {
+    /// llama-server's word.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Store => "cache",
+            Self::Folder => "models_dir",
+            Self::Section(_) => "preset",
+        }
+    }
 }
 
 /// Figures of a model.
@@ -155,12 +178,11 @@ fn listed(model: &Listed) -> Value {
         listed["status"] = status.json();
         listed["architecture"] =
             json!({ "input_modalities": ["text"], "output_modalities": ["text"] });
-        listed["source"] = json!(if model.is_stored {
-            "cache"
-        } else {
-            "models_dir"
-        });
-        listed["can_remove"] = json!(model.is_stored);
+        if let Source::Section(text) = &model.source {
+            listed["status"]["preset"] = json!(text);
+        }
+        listed["source"] = json!(model.source.word());
+        listed["can_remove"] = json!(model.source == Source::Store);
     }
     listed
 }

@@ -203,7 +203,7 @@ fn limits(
     };
     let mut stops = fields.take_strings("stop")?.unwrap_or_default();
     stops.retain(|stop| !stop.is_empty());
-    if stops.is_empty() {
+    if stops.is_empty() && request.limits.stops.is_none() {
         stops.clone_from(&standing.stops);
     }
     if !stops.is_empty() {
@@ -220,8 +220,8 @@ fn limits(
     let keep = bounded(fields, "n_keep", -1)?.unwrap_or(standing.keep);
     let discard = bounded(fields, "n_discard", 0)?.unwrap_or(0);
     request.overflow = Overflow {
-        truncate: false,
-        shift: standing.shift,
+        truncate: request.overflow.truncate,
+        shift: standing.shift || request.overflow.shift,
         keep: usize::try_from(keep).unwrap_or(usize::MAX),
     };
     Ok(Predict {

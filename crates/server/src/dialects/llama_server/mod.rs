@@ -21,7 +21,7 @@
 
 mod answer;
 pub mod chat;
-mod completion;
+pub mod completion;
 pub mod control;
 pub mod embedding;
 mod error;

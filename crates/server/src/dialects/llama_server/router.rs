@@ -69,7 +69,14 @@ pub enum News {
 /// News of a model as `GET /models/sse` tells them.
 pub fn news(model: &str, news: &News) -> Value {
     let (event, data) = match news {
-        News::Phase(phase @ Phase::Loading) => ("model_status", json!({ "status": word(*phase) })),
+        // Files are mapped: there is nothing between nothing and all.
+        News::Phase(phase @ Phase::Loading) => (
+            "model_status",
+            json!({
+                "status": word(*phase),
+                "progress": { "stages": ["text_model"], "current": "text_model", "value": 0.0 },
+            }),
+        ),
         News::Phase(phase @ Phase::Failed) => (
             "status_change",
             json!({ "status": word(*phase), "failed": true, "exit_code": 1 }),
@@ -146,7 +153,8 @@ mod tests {
         for (told, expected) in [
             (
                 News::Phase(Phase::Loading),
-                json!({"model": "m", "event": "model_status", "data": {"status": "loading"}}),
+                json!({"model": "m", "event": "model_status", "data": {"status": "loading",
+                    "progress": {"stages": ["text_model"], "current": "text_model", "value": 0.0}}}),
             ),
             (
                 News::Phase(Phase::Loaded),

@@ -7,7 +7,7 @@ use super::super::Fields;
 use super::common::{self, Asked, Kind};
 use super::images;
 use crate::core::Failure;
-use crate::core::request::{Chat, Input, Insert, Piece};
+use crate::core::request::{Chat, Input, Insert, OtherTemplate, Piece};
 
 /// Reads a body.
 ///
@@ -128,7 +128,7 @@ impl Prompt {
             system: self.system,
             // A template of the request is filled with what the request says; a context has the first turns in it.
             bare: self.template.is_some() || !self.context.is_empty(),
-            template: self.template,
+            template: self.template.map(OtherTemplate::Either),
             think: self.think,
             before: self.context,
             parallel_tool_calls: true,
@@ -225,7 +225,10 @@ mod tests {
         .unwrap();
         let (request, chat) = (&asked.request, chat(&asked));
         assert_eq!(chat.system.as_deref(), Some("s"));
-        assert_eq!(chat.template.as_deref(), Some("{{ .Prompt }}"));
+        assert_eq!(
+            chat.template,
+            Some(OtherTemplate::Either("{{ .Prompt }}".into()))
+        );
         assert_eq!((chat.before.as_slice(), chat.bare), (&[1, 2][..], true));
         assert_eq!(chat.think, Think::On(Some("high".to_owned())));
         assert_eq!(chat.messages[0].text(), "p");

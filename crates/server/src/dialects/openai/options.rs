@@ -236,6 +236,9 @@ pub fn read_thinking(body: &mut Fields, chat: &mut Chat) -> Result<(), Failure> 
             chat.reasoning_budget = usize::try_from(budget).ok();
         }
     }
+    chat.budget_message = body
+        .take_str("reasoning_budget_message")?
+        .unwrap_or_default();
     let controlled = body.take_bool("reasoning_control")?.unwrap_or(false);
     chat.end_thoughts = controlled.then(Signal::default);
     if let Some(think) = think {

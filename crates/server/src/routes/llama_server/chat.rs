@@ -41,20 +41,19 @@ pub(super) async fn read(
     asker: &Asker,
     mut body: Map<String, Value>,
 ) -> Result<Read, Failure> {
-    let setup = &app.llama;
-    name_model(app, asker, &mut body).await?;
+    let served = name_model(app, asker, &mut body).await?;
     let (theirs, native) = chat::split(body);
     let mut asked = openai::chat::request(theirs)?;
     let mut fields = Fields::new(native);
     let style = chat::extend(
         &mut fields,
-        &setup.standing,
-        &setup.chats,
+        &served.standing,
+        &served.chats,
         asked.stream,
         &mut asked.request,
         &mut asked.notes,
     )?;
-    setup.places.check(style.slot)?;
+    app.llama.places.check(style.slot)?;
     Ok(Read { asked, style })
 }
 

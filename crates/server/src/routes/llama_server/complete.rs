@@ -10,14 +10,14 @@ use super::{
         App, Asker,
         answer::{Stream, Telling, answer_all},
     },
-    choose, refuse,
+    name_model, refuse,
     slots::Occupant,
 };
 use crate::{
     core::{Event, Failure},
     dialects::{
         Frame,
-        llama_server::{self, Asked, Frames, Style},
+        llama_server::{self, Asked, Frames, Standing, Style},
     },
     edge::Json,
 };
@@ -27,8 +27,7 @@ pub(super) async fn completion(
     asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
-    let asked = llama_server::completion(body, &app.llama.standing);
-    run(&app, &asker, asked).await
+    run(&app, &asker, body, llama_server::completion).await
 }
 
 pub(super) async fn infill(
@@ -36,16 +35,20 @@ pub(super) async fn infill(
     asker: Asker,
     Json(body): Json<Map<String, Value>>,
 ) -> Response {
-    let asked = llama_server::infill(body, &app.llama.standing);
-    run(&app, &asker, asked).await
+    run(&app, &asker, body, llama_server::infill).await
 }
 
-async fn run(app: &App, asker: &Asker, asked: Result<Asked, Failure>) -> Response {
-    let checked = asked.and_then(|asked| {
+/// How a body is read by what stands.
+type Read = fn(Map<String, Value>, &Standing) -> Result<Asked, Failure>;
+
+async fn run(app: &App, asker: &Asker, mut body: Map<String, Value>, read: Read) -> Response {
+    let asked = async {
+        let served = name_model(app, asker, &mut body).await?;
+        let asked = read(body, &served.standing)?;
         app.llama.places.check(asked.style.slot)?;
         Ok(asked)
-    });
-    let asked = match checked {
+    };
+    let asked = match asked.await {
         Ok(asked) => asked,
         Err(failure) => return refuse(&failure),
     };
@@ -66,13 +69,7 @@ async fn run(app: &App, asker: &Asker, asked: Result<Asked, Failure>) -> Respons
         style: asked.style,
     };
     let mut requests = asked.requests;
-    let given = requests.first().map(|request| request.model.clone());
-    let model = match choose(app, asker, given).await {
-        Ok(model) => model,
-        Err(failure) => return refuse(&failure),
-    };
     for request in &mut requests {
-        request.model.clone_from(&model);
         // What a place holds is known by its tokens.
         request.ids = true;
     }

@@ -1,6 +1,6 @@
 //! What the server says of itself.
 
-use std::time::SystemTime;
+use std::{collections::HashSet, time::SystemTime};
 
 use axum::{
     extract::{Query, State},
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{App, Asker, json as answer, listing},
+    Section,
     describe::{Described, describe},
     model, said, told,
 };
@@ -20,11 +21,12 @@ use crate::{
         frame::seconds,
         llama_server::{
             self,
-            control::{self, Listed, Props},
+            control::{self, Listed, Props, Source},
             router::{self, Status},
         },
     },
     edge::Json,
+    library::Located,
 };
 
 /// This program, where llama-server has the number of its build.
@@ -84,7 +86,7 @@ fn props_of(app: &App, described: Described) -> Result<Props, Failure> {
         "supports_object_arguments": caps.tools,
     });
     Ok(Props {
-        settings: llama_server::completion(nothing, &setup.standing)?
+        settings: llama_server::completion(nothing, &setup.of_model(&described.title).standing)?
             .style
             .settings,
         context: described.meta.n_ctx,
@@ -124,8 +126,17 @@ pub(super) async fn models(State(app): State<App>, asker: Asker) -> Response {
             let described = known(&app, &asker, None).await?;
             return Ok(control::models(&[listed(&app, described)]));
         }
-        let whole = listing::whole(&app).await?;
-        let mut all: Vec<Listed> = whole.into_iter().map(|one| many(&app, one)).collect();
+        let mut all: Vec<Listed> = Vec::new();
+        let mut weights = HashSet::new();
+        for section in &app.llama.sections {
+            let (listed, key) = sectioned(&app, section).await;
+            weights.extend(key.filter(|_| section.dedup));
+            all.push(listed);
+        }
+        let whole = listing::whole(&app).await?.into_iter();
+        let others = whole
+            .filter(|one| app.llama.section(&one.title).is_none() && !weights.contains(&one.key));
+        all.extend(others.map(|one| many(&app, one)));
         all.extend(app.llama.downloads.coming().into_iter().map(coming));
         Ok(control::models(&all))
     };
@@ -141,10 +152,34 @@ fn many(app: &App, one: listing::Whole) -> Listed {
         aliases: [one.title.clone()].into_iter().chain(others).collect(),
         created: seconds(one.listed.modified),
         status: Some(Status::Here(app.service.models().phase(&one.key))),
-        is_stored: one.is_stored,
+        source: match one.is_stored {
+            true => Source::Store,
+            false => Source::Folder,
+        },
         id: one.title,
         ..Listed::default()
     }
+}
+
+/// One with a section of its own, and the key of its weights where it is here.
+async fn sectioned(app: &App, section: &Section) -> (Listed, Option<String>) {
+    let models = app.service.models();
+    let located = models.find(&section.title).await.ok();
+    let phase = (located.as_ref()).map_or(Phase::Unloaded, |it| models.phase(&it.key()));
+    let listed = Listed {
+        id: section.title.clone(),
+        aliases: section.served.aliases.clone(),
+        tags: section.served.tags.clone(),
+        created: seconds(
+            located
+                .as_ref()
+                .map_or(SystemTime::UNIX_EPOCH, Located::modified),
+        ),
+        status: Some(Status::Here(phase)),
+        source: Source::Section(section.text.clone()),
+        ..Listed::default()
+    };
+    (listed, located.map(|it| it.weights.key()))
 }
 
 /// One that is on its way.
@@ -164,8 +199,8 @@ fn listed(app: &App, described: Described) -> Listed {
         .first()
         .map_or_else(SystemTime::now, |model| model.since);
     Listed {
-        aliases: app.llama.aliases.clone(),
-        tags: app.llama.tags.clone(),
+        aliases: app.llama.usual.aliases.clone(),
+        tags: app.llama.usual.tags.clone(),
         created: seconds(since),
         meta: Some(described.meta),
         id: described.title,
@@ -173,7 +208,7 @@ fn listed(app: &App, described: Described) -> Listed {
             true => Status::Sleeping,
             false => Status::Here(Phase::Loaded),
         }),
-        is_stored: false,
+        source: Source::Folder,
     }
 }
 

@@ -10,6 +10,7 @@ mod others;
 mod router;
 mod running;
 mod saved;
+mod served;
 mod setup;
 mod slots;
 mod streams;
@@ -34,6 +35,8 @@ use crate::{
 use router::choose;
 pub(super) use running::Entered;
 use running::Running;
+use served::Served;
+pub use served::{Section, named};
 pub use setup::Setup;
 pub(super) use slots::Slots;
 
@@ -122,21 +125,22 @@ async fn model(app: &App, asker: &Asker, given: Option<String>) -> Result<Lease,
     app.service.models().acquire(&name, &Load::default()).await
 }
 
-/// Names the model in a body, which may leave it out.
-async fn name_model(
-    app: &App,
+/// Names the model in a body, which may leave it out. Comes back with how it is served.
+async fn name_model<'a>(
+    app: &'a App,
     asker: &Asker,
     body: &mut Map<String, Value>,
-) -> Result<(), Failure> {
+) -> Result<&'a Served, Failure> {
     let given = match body.get("model") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name.clone()),
         // The dialect says what is wrong with it.
-        Some(_) => return Ok(()),
+        Some(_) => return Ok(&app.llama.usual),
     };
     let name = choose(app, asker, given).await?;
+    let served = app.llama.of_model(&name);
     body.insert("model".to_owned(), Value::from(name));
-    Ok(())
+    Ok(served)
 }
 
 fn told(answer: Result<Value, Failure>) -> Response {

@@ -10,19 +10,19 @@ use super::{
     super::{
         App, Asker,
         answer::{Stream, answer, answer_all},
-        anthropic::{Messages, count},
+        anthropic::Messages,
         openai::{Completions, Responding, read_response},
         stamp,
     },
-    name_model,
+    Served, name_model,
     native::Native,
     refuse, told,
 };
 use crate::{
-    core::Failure,
+    core::{Failure, Request},
     dialects::{
         anthropic,
-        llama_server::{self, verbose::Verbose},
+        llama_server::{self, Standing, chat, completion, verbose::Verbose},
         openai::{self, completions as plain, responses as dialect},
     },
     edge::Json,
@@ -37,9 +37,14 @@ pub(super) async fn completions(
     Json(mut body): Json<Body>,
 ) -> Response {
     let read = async {
-        name_model(&app, &asker, &mut body).await?;
-        let verbose = verbose(&app, &mut body)?;
-        Ok((plain::request(body)?, verbose))
+        let standing = &name_model(&app, &asker, &mut body).await?.standing;
+        let verbose = verbose(standing, &mut body)?;
+        let (theirs, native) = completion::split(body);
+        let mut asked = plain::request(theirs)?;
+        let requests = asked.requests.iter_mut().chain([&mut asked.asked.request]);
+        let notes = completion::extend(&native, standing, requests)?;
+        asked.asked.notes.extend(notes);
+        Ok((asked, verbose))
     };
     let (asked, verbose) = match read.await {
         Ok(read) => read,
@@ -52,8 +57,7 @@ pub(super) async fn completions(
 }
 
 /// What tells the native answer, which is of the same body read as a native one.
-fn verbose(app: &App, body: &mut Body) -> Result<Option<Verbose>, Failure> {
-    let standing = &app.llama.standing;
+fn verbose(standing: &Standing, body: &mut Body) -> Result<Option<Verbose>, Failure> {
     let asked = match body.shift_remove("verbose") {
         None | Some(Value::Null) => standing.verbose,
         Some(Value::Bool(asked)) => asked,
@@ -81,8 +85,10 @@ pub(super) async fn responses(
 ) -> Response {
     let (owner, stamp) = (asker.owner(), stamp());
     let read = async {
-        name_model(&app, &asker, &mut body).await?;
-        read_response(&app, &owner, body, &stamp).await
+        let served = name_model(&app, &asker, &mut body).await?;
+        let mut asked = read_response(&app, &owner, body, &stamp).await?;
+        stand(served, asked.asked.stream, &mut asked.asked.request)?;
+        Ok(asked)
     };
     let asked = match read.await {
         Ok(asked) => asked,
@@ -105,8 +111,9 @@ pub(super) async fn response_tokens(
     Json(mut body): Json<Body>,
 ) -> Response {
     let counted = async {
-        name_model(&app, &asker, &mut body).await?;
-        let asked = read_response(&app, &asker.owner(), body, &stamp()).await?;
+        let served = name_model(&app, &asker, &mut body).await?;
+        let mut asked = read_response(&app, &asker.owner(), body, &stamp()).await?;
+        stand(served, false, &mut asked.asked.request)?;
         let (prepared, _) = app.service.render(asked.asked.request).await?;
         Ok(openai::responses::input_tokens(prepared.ids.len()))
     };
@@ -120,8 +127,10 @@ pub(super) async fn messages(
     Json(mut body): Json<Body>,
 ) -> Response {
     let read = async {
-        name_model(&app, &asker, &mut body).await?;
-        anthropic::request(body)
+        let served = name_model(&app, &asker, &mut body).await?;
+        let mut asked = anthropic::request(body)?;
+        stand(served, asked.stream, &mut asked.request)?;
+        Ok(asked)
     };
     let asked = match read.await {
         Ok(asked) => asked,
@@ -139,12 +148,20 @@ pub(super) async fn message_tokens(
     Json(mut body): Json<Body>,
 ) -> Response {
     let counted = async {
-        name_model(&app, &asker, &mut body).await?;
-        Ok(anthropic::counted(count(&app, body).await?))
+        let served = name_model(&app, &asker, &mut body).await?;
+        let mut asked = anthropic::count(body)?;
+        stand(served, false, &mut asked.request)?;
+        let (prepared, _) = app.service.render(asked.request).await?;
+        Ok(anthropic::counted(prepared.ids.len()))
     };
     told(counted.await)
 }
 
+/// What stands, where a request says nothing.
+fn stand(served: &Served, stream: bool, request: &mut Request) -> Result<(), Failure> {
+    chat::stand(&served.standing, &served.chats, stream, request)
+}
+
 fn events(app: &App) -> Stream {
-    Stream::EventsEvery(app.llama.standing.ping)
+    Stream::EventsEvery(app.llama.usual.standing.ping)
 }

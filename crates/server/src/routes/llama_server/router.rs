@@ -170,7 +170,8 @@ pub(super) async fn remove(State(app): State<App>, Query(asked): Query<Asked>) -
         let library = app.service.models().library().clone();
         let entry = match &located.weights {
             Weights::Stored(store, entry)
-                if store.layout().root() == library.store.layout().root() =>
+                if located.sets.is_none()
+                    && store.layout().root() == library.store.layout().root() =>
             {
                 entry.name.clone()
             }

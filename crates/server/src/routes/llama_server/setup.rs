@@ -8,10 +8,13 @@ use std::{
     },
 };
 
-use hearth_model::Pooling;
-
-use super::{Running, Slots, describe::Described, downloads::Downloads};
-use crate::dialects::llama_server::{Standing, chat::ChatStanding, flags::Flags};
+use super::{
+    Running, Slots,
+    describe::Described,
+    downloads::Downloads,
+    served::{Section, Served},
+};
+use crate::dialects::llama_server::flags::Flags;
 
 /// Places that are shown where nobody says how many.
 const PLACES: usize = 4;
@@ -31,15 +34,11 @@ pub struct Setup {
     pub offline: bool,
     /// The weights are read once before the first request.
     pub warm_up: bool,
-    /// What holds for all requests.
-    pub standing: Standing,
-    /// What holds for chats.
-    pub chats: ChatStanding,
-    /// All names of the one model.
-    pub aliases: Vec<String>,
-    /// Words put to it.
-    pub tags: Vec<String>,
-    /// Its file, as the command line named it.
+    /// How models are served that have no section.
+    pub usual: Served,
+    /// Models with settings of their own.
+    pub sections: Vec<Section>,
+    /// The one model's file, as the command line named it.
     pub path: String,
     /// `POST /props` is there.
     pub props: bool,
@@ -47,14 +46,6 @@ pub struct Setup {
     pub slots: bool,
     /// `GET /metrics` is there.
     pub metrics: bool,
-    /// Texts are embedded.
-    pub embeddings: bool,
-    /// Documents are ranked.
-    pub rerank: bool,
-    /// How vectors are scaled; llama-server's number.
-    pub normalize: i64,
-    /// How the rows of a text become one vector; none is as the model says.
-    pub pooling: Option<Pooling>,
     /// Where slots are saved.
     pub slot_directory: Option<PathBuf>,
     /// What stands for a picture in a prompt.
@@ -79,18 +70,12 @@ impl Default for Setup {
             autoload: true,
             offline: false,
             warm_up: true,
-            standing: Standing::default(),
-            chats: ChatStanding::default(),
-            aliases: Vec::new(),
-            tags: Vec::new(),
+            usual: Served::default(),
+            sections: Vec::new(),
             path: String::new(),
             props: true,
             slots: true,
             metrics: true,
-            embeddings: true,
-            rerank: true,
-            normalize: 2,
-            pooling: None,
             slot_directory: None,
             media_marker: media_marker(),
             places: Arc::new(Slots::new(PLACES, MOST_PLACES)),
@@ -112,22 +97,26 @@ impl Setup {
             autoload: flags.autoload,
             offline: flags.offline,
             warm_up: flags.warm_up,
-            standing: flags.standing.clone(),
-            chats: flags.chats.clone(),
-            aliases: flags.aliases.clone(),
-            tags: flags.tags.clone(),
+            usual: Served::of(flags),
             props: flags.props,
             slots: flags.slots,
             metrics: flags.metrics,
-            embeddings: flags.embeddings,
-            rerank: flags.rerank,
-            normalize: flags.normalize,
-            pooling: flags.pooling,
             slot_directory: flags.slot_directory.clone(),
             places: Arc::new(Slots::new(places, places)),
             ready: AtomicBool::new(flags.source.is_none()),
             ..Self::default()
         }
+    }
+
+    /// How the model of a title is served.
+    pub fn of_model(&self, title: &str) -> &Served {
+        let section = self.section(title).map(|section| &section.served);
+        section.unwrap_or(&self.usual)
+    }
+
+    /// The section of a model.
+    pub(super) fn section(&self, title: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.title == title)
     }
 
     /// Places of answers.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{App, Asker, embeddings, stamp},
-    model, said, told,
+    model, name_model, refuse, said, told,
 };
 use crate::{
     core::{
@@ -28,22 +28,24 @@ use crate::{
 pub(super) async fn embedding(
     State(app): State<App>,
     asker: Asker,
-    Json(body): Json<Map<String, Value>>,
+    Json(mut body): Json<Map<String, Value>>,
 ) -> Response {
-    if !app.llama.embeddings {
-        return said(llama_server::switched_off("--embeddings"));
-    }
+    let served = match name_model(&app, &asker, &mut body).await {
+        Ok(served) if served.embeddings => served,
+        Ok(_) => return said(llama_server::switched_off("--embeddings")),
+        Err(failure) => return refuse(&failure),
+    };
     let made = async {
-        let asked = embedding::request(body, app.llama.normalize)?;
+        let asked = embedding::request(body, served.normalize)?;
         let model = model(&app, &asker, asked.model).await?;
         let own = model.engine().model().spec().pooling();
-        let pooled = app.llama.pooling.unwrap_or(own) != Pooling::None;
+        let pooled = served.pooling.unwrap_or(own) != Pooling::None;
         let width = model.engine().model().spec().width;
         let wanted = Embedding {
             model: model.title().to_owned(),
             inputs: pieces(model, asked.inputs).await?,
             raw: true,
-            pooling: app.llama.pooling,
+            pooling: served.pooling,
             ..Embedding::default()
         };
         let embedded = embeddings::embed(&app, &asker, wanted).await?;
@@ -92,20 +94,21 @@ pub(super) async fn openai_embeddings(
     asker: Asker,
     Json(mut body): Json<Map<String, Value>>,
 ) -> Response {
-    if !app.llama.embeddings {
-        return said(llama_server::switched_off("--embeddings"));
-    }
+    let served = match name_model(&app, &asker, &mut body).await {
+        Ok(served) if served.embeddings => served,
+        Ok(_) => return said(llama_server::switched_off("--embeddings")),
+        Err(failure) => return refuse(&failure),
+    };
     let made = async {
-        super::name_model(&app, &asker, &mut body).await?;
         // Those who ask this server took the tokens from it.
         body.insert("allow_token_ids".to_owned(), Value::Bool(true));
         let asked = openai::request(body)?;
-        if app.llama.pooling == Some(Pooling::None) {
+        if served.pooling == Some(Pooling::None) {
             let message = "--pooling none gives a vector for each token, which this form has no place for: ask /embedding";
             return Err(Failure::invalid("input", message));
         }
         let wanted = Embedding {
-            pooling: app.llama.pooling,
+            pooling: served.pooling,
             ..asked.embedding.clone()
         };
         let embedded = embeddings::embed(&app, &asker, wanted).await?;
@@ -118,10 +121,12 @@ pub(super) async fn openai_embeddings(
 pub(super) async fn rerank(
     State(app): State<App>,
     asker: Asker,
-    Json(body): Json<Map<String, Value>>,
+    Json(mut body): Json<Map<String, Value>>,
 ) -> Response {
-    if !app.llama.rerank {
-        return said(llama_server::switched_off("--reranking"));
+    match name_model(&app, &asker, &mut body).await {
+        Ok(served) if served.rerank => {}
+        Ok(_) => return said(llama_server::switched_off("--reranking")),
+        Err(failure) => return refuse(&failure),
     }
     let made = async {
         let asked = ranking::request(body)?;

@@ -75,12 +75,10 @@ mod tests {
     #[test]
     fn only_loaded_models_are_looked_at() {
         let directory = tempfile::tempdir().unwrap();
-        let library = Library {
-            store: Store::new(directory.path().join("store")),
-            settings: Settings::default(),
-            only: None,
-            hub_token: None,
-        };
+        let library = Library::new(
+            Store::new(directory.path().join("store")),
+            Settings::default(),
+        );
         let recipe = Recipe {
             from: vec![Base::Name("bard".parse().unwrap())],
             ..Recipe::default()

@@ -8,8 +8,10 @@
 
 mod client;
 mod common;
+mod file;
 mod given;
 mod help;
+mod preset;
 mod sampling;
 mod server;
 mod settings;
@@ -21,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use given::Given;
 pub use help::{completions, help};
+pub use preset::{Preset, presets};
 pub use settings::{Flags, Info, Log, Source};
 
 /// What is wrong with a command line. Its texts begin as llama-server's do.
@@ -211,6 +214,19 @@ pub fn read(
     environment: impl Fn(&str) -> Option<String>,
     files: &[&str],
 ) -> Result<Flags, FlagError> {
+    let (mut flags, mut set) = layers(arguments, environment)?;
+    for file in files {
+        file::apply(file::for_all(file), &mut set, &mut flags)?;
+    }
+    flags.finish();
+    Ok(flags)
+}
+
+/// What the arguments say, and what they leave open and the environment says; and which options these are.
+fn layers(
+    arguments: &[String],
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(Flags, BTreeSet<Key>), FlagError> {
     let mut flags = Flags::default();
     let mut set = BTreeSet::new();
     let given = command_line(arguments)?;
@@ -238,11 +254,7 @@ pub fn read(
                 .push(format!("{} gives way to the command line", given.name)),
         }
     }
-    for file in files {
-        from_file(file, &mut set, &mut flags)?;
-    }
-    flags.finish();
-    Ok(flags)
+    Ok((flags, set))
 }
 
 fn command_line(arguments: &[String]) -> Result<Vec<(&'static Row, Given)>, FlagError> {
@@ -302,75 +314,4 @@ fn from_environment(
             problem: format!("on or off was expected, found '{value}'"),
         }),
     }
-}
-
-/// Reads a file of settings: what stands before its sections, and in the one for all (`[*]`). Keys are flags without
-/// dashes or variables; unknown ones belong to other programs.
-fn from_file(text: &str, set: &mut BTreeSet<Key>, flags: &mut Flags) -> Result<(), FlagError> {
-    let mut heeded = true;
-    let mut here = BTreeSet::new();
-    for line in text.lines().map(str::trim) {
-        if line.is_empty() || line.starts_with([';', '#']) {
-            continue;
-        }
-        if let Some(section) = line.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
-            heeded = section.trim() == "*";
-            continue;
-        }
-        let Some((name, value)) = line.split_once('=').filter(|_| heeded) else {
-            continue;
-        };
-        let (name, value) = (name.trim(), value.trim());
-        let Some((row, positive)) = of_key(name) else {
-            continue;
-        };
-        // A later line of the same file stands beside the earlier one; a weaker file gives way.
-        if set.contains(key(row)) && !here.contains(key(row)) {
-            continue;
-        }
-        let given = |on, values| Given {
-            name: name.to_owned(),
-            on,
-            values,
-            from_environment: false,
-        };
-        let given = match row.takes {
-            0 => match given::switch(value) {
-                Some(on) => given(on == positive, Vec::new()),
-                None => {
-                    return Err(FlagError::Value {
-                        name: name.to_owned(),
-                        problem: format!("on or off was expected, found '{value}'"),
-                    });
-                }
-            },
-            1 => given(true, vec![value.to_owned()]),
-            count => given(
-                true,
-                value
-                    .split_whitespace()
-                    .take(count)
-                    .map(str::to_owned)
-                    .collect(),
-            ),
-        };
-        if row.takes == 0 && !given.on && row.off.is_empty() {
-            continue;
-        }
-        here.insert(key(row));
-        set.insert(key(row));
-        row.apply(flags, &given)?;
-    }
-    Ok(())
-}
-
-fn of_key(name: &str) -> Option<(&'static Row, bool)> {
-    let row = || {
-        rows()
-            .find(|row| row.variable().as_deref() == Some(name))
-            .map(|row| (row, true))
-    };
-    find(&format!("--{name}"))
-        .or_else(|| find(&format!("-{name}")))
-        .or_else(row)
 }

@@ -19,9 +19,6 @@ const PLAIN_PICTURES: Effect = Nothing("pictures are not read");
 const NO_PICTURES: Effect = Refused("pictures are not read: serve the model without its projector");
 const NO_PAGES: Effect = Nothing("there are no pages for browsers here");
 const NO_TOOLS: Effect = Refused("this server runs no tools: a client does");
-const STORE: Effect = Refused(
-    "make a model of each section: `hearth create` with its settings as PARAMETER in a Modelfile",
-);
 const PRESET: Effect = Refused("pull the model it stands for, and name that");
 
 /// Sets a path.
@@ -305,7 +302,7 @@ pub(super) const ROWS: &[Row] = &[
     takes(&["--slot-save-path"], "", path!(slot_directory)),
     takes(&["--media-path"], "", PLAIN_PICTURES),
     takes(&["--models-dir"], "MODELS_DIR", path!(models_folder)),
-    takes(&["--models-preset"], "MODELS_PRESET", STORE),
+    takes(&["--models-preset"], "MODELS_PRESET", path!(presets_file)),
     takes(
         &["--models-max"],
         "MODELS_MAX",
@@ -474,11 +471,13 @@ fn effort(flags: &mut Flags, given: &Given) -> Result<(), String> {
 /// The text of a template; names stand for ones that llama.cpp has built in.
 fn template(flags: &mut Flags, given: &Given) -> Result<(), String> {
     let text = given.text();
-    if !text.contains("{{") && !text.contains("{%") {
-        return Err(format!(
-            "the text of a template was expected, found '{text}'; templates are not known by name: the model has its own"
-        ));
-    }
-    flags.chats.template = Some(text.to_owned());
+    let is_source = text.contains("{{") || text.contains("{%");
+    flags.chats.template = Some(match is_source {
+        true => text.to_owned(),
+        false => {
+            let named = hearth_chat::fallback::by_name(text).map_err(|error| error.to_string())?;
+            named.source.to_owned()
+        }
+    });
     Ok(())
 }

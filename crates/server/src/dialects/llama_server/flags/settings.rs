@@ -91,6 +91,8 @@ pub struct Flags {
     pub idle: Option<Duration>,
     /// A folder with more models.
     pub models_folder: Option<PathBuf>,
+    /// A file of models with settings of their own.
+    pub presets_file: Option<PathBuf>,
     /// Models loaded at once; 0 has no limit.
     pub models_max: Option<usize>,
     /// A question loads its model.
@@ -180,6 +182,7 @@ impl Default for Flags {
             warm_up: true,
             idle: None,
             models_folder: None,
+            presets_file: None,
             models_max: None,
             autoload: true,
             embeddings: false,

@@ -137,6 +137,8 @@ fn a_usual_command_line() {
         "15-inf",
         "--samplers",
         "top_k;temp",
+        "--chat-template",
+        "chatml",
         "--reasoning-budget-message",
         " STOP",
         "--reasoning-budget",
@@ -177,6 +179,12 @@ fn a_usual_command_line() {
     assert_eq!(
         json!(flags.standing.settings),
         json!({"temperature": 0.2, "top_k": 0, "samplers": ["top_k", "temperature"], "dry_sequence_breakers": ["\n", ";"]})
+    );
+    assert!(
+        flags
+            .chats
+            .template
+            .is_some_and(|it| it.contains("<|im_start|>"))
     );
     assert_eq!(flags.chats.budget, Some(100));
     assert_eq!(flags.chats.budget_message, " STOP");

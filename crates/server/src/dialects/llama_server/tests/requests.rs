@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::*;
 use crate::core::Request;
-use crate::core::request::{Chat, Defaults, Format, Input, Logprobs, Overflow, Piece, Think};
+use crate::core::request::{
+    Chat, Defaults, Format, Input, Logprobs, OtherTemplate, Overflow, Piece, Think,
+};
 use crate::dialects::fields::Fields;
 
 fn ask(extra: Value) -> Result<Asked, Failure> {
@@ -428,7 +430,8 @@ fn chats_have_more_fields() {
     let own = extended(json!({"reasoning_budget_message": "so"}), &standing, false);
     assert_eq!(own.unwrap().budget_message, "so");
     assert_eq!(json!(held.template_variables), json!({"a": 2, "b": 1}));
-    assert_eq!(held.template.as_deref(), Some("{{ x }}"));
+    let template = OtherTemplate::Jinja("{{ x }}".into());
+    assert_eq!(held.template, Some(template));
     for (extra, field) in [
         (json!({"reasoning_format": "x"}), "reasoning_format"),
         (

@@ -1,8 +1,10 @@
 //! llama-server as a program: its flags, its routes, its streams and its refusals.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod models;
+#[path = "../server/mod.rs"]
 mod server;
-#[path = "../../store/tests/support/mod.rs"]
+#[path = "../../../store/tests/support/mod.rs"]
 mod support;
 
 use std::{
@@ -12,12 +14,10 @@ use std::{
     process::{Command, Output},
 };
 
-use hearth_store::Kind;
 use serde_json::{Value, json};
 use server::{Server, program};
-use support::registry::Registry;
 
-const BARD: &[u8] = include_bytes!("../../server/assets/bard.gguf");
+const BARD: &[u8] = include_bytes!("../../../server/assets/bard.gguf");
 
 /// A server whose answers are JSON.
 struct Llama(Server);
@@ -704,256 +704,6 @@ fn what_is_made_for_nobody_is_counted() {
     server.until(generated);
 }
 
-/// News of models, each as it comes.
-struct Listener(std::io::Lines<BufReader<std::net::TcpStream>>);
-
-impl Listener {
-    fn of(server: &Server) -> Self {
-        let mut lines = BufReader::new(server.send("GET", "/models/sse", "", "")).lines();
-        // The head is there: what happens from now on is told.
-        assert!(lines.any(|line| line.unwrap().is_empty()));
-        Self(lines)
-    }
-
-    /// The data of the next news of a model with this name.
-    fn next(&mut self, model: &str, event: &str) -> Value {
-        let mut data = self.0.by_ref().filter_map(|line| {
-            let value: Value = serde_json::from_str(line.unwrap().strip_prefix("data: ")?).unwrap();
-            (value["model"] == model && value["event"] == event).then(|| value["data"].clone())
-        });
-        data.next().unwrap()
-    }
-}
-
-impl Llama {
-    /// Without a model, on any free port.
-    fn router(more: &[&str]) -> Self {
-        Self::with(&[&["-c", "512", "--port", "0"], more].concat())
-    }
-
-    /// How a model of the list is; null where it is none.
-    fn status(&self, model: &str) -> Value {
-        let (_, models) = self.get("/models");
-        let found = models["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|it| it["id"] == model);
-        found.map_or(Value::Null, |it| it["status"]["value"].clone())
-    }
-
-    fn refusal(&self, path: &str, body: Value) -> (u16, String) {
-        let (status, value) = self.post(path, &body);
-        assert_eq!(value["error"]["code"], status, "{path}: {value}");
-        (
-            status,
-            value["error"]["message"].as_str().unwrap().to_owned(),
-        )
-    }
-}
-
-#[test]
-fn a_router_has_many_models() {
-    let server = Llama::router(&["--models-max", "3"]);
-    let mut news = Listener::of(&server);
-    assert_eq!(server.status("bard"), "unloaded");
-    let (_, props) = server.get("/props");
-    assert_eq!(
-        (
-            &props["role"],
-            &props["max_instances"],
-            &props["models_autoload"]
-        ),
-        (&json!("router"), &json!(3), &json!(true))
-    );
-    let chat = json!({"messages": [{"role": "user", "content": "Speak."}]});
-    for path in [
-        "/completion",
-        "/v1/completions",
-        "/v1/responses",
-        "/infill",
-        "/tokenize",
-        "/v1/embeddings",
-    ] {
-        let mut body = json!({"prompt": "a", "input": "a", "content": "a", "input_prefix": "a", "input_suffix": "b"});
-        if path != "/v1/embeddings" {
-            let missing = (400, "model name is missing from the request".to_owned());
-            assert_eq!(server.refusal(path, body.clone()), missing, "{path}");
-            body["model"] = json!("nobody");
-            assert_eq!(
-                server.refusal(path, body),
-                (400, "model 'nobody' not found".to_owned()),
-                "{path}"
-            );
-        }
-    }
-    for path in ["/v1/chat/completions", "/v1/messages", "/apply-template"] {
-        let missing = (400, "model name is missing from the request".to_owned());
-        assert_eq!(server.refusal(path, chat.clone()), missing, "{path}");
-    }
-    let asked = greedy(json!({"model": "bard"}));
-    let unloaded = (400, "model is not loaded".to_owned());
-    assert_eq!(
-        server.refusal("/completion?autoload=false", asked.clone()),
-        unloaded
-    );
-    let bard = json!({"model": "bard"});
-    assert_eq!(
-        server.json("/models/load", bard.clone()),
-        json!({"success": true})
-    );
-    assert_eq!(
-        news.next("bard", "model_status"),
-        json!({"status": "loading"})
-    );
-    assert_eq!(
-        news.next("bard", "status_change"),
-        json!({"status": "loaded"})
-    );
-    assert_eq!(server.status("bard"), "loaded");
-    let running = (400, "model is already running".to_owned());
-    assert_eq!(server.refusal("/models/load", bard.clone()), running);
-    assert_eq!(
-        server.json("/completion?autoload=false", asked)["model"],
-        "bard"
-    );
-    let (_, props) = server.get("/props?model=bard");
-    assert!(!props["chat_template"].as_str().unwrap().is_empty());
-    assert_eq!(
-        server.json("/models/unload", bard.clone()),
-        json!({"success": true})
-    );
-    assert_eq!(
-        news.next("bard", "status_change"),
-        json!({"status": "unloaded"})
-    );
-    let stopped = (400, "model is not running".to_owned());
-    assert_eq!(server.refusal("/models/unload", bard), stopped);
-    assert_eq!(
-        server.refusal("/models/load", json!({"model": "nobody"})).0,
-        404
-    );
-    assert_eq!(
-        server
-            .refusal("/models/unload", json!({"model": "nobody"}))
-            .0,
-        404
-    );
-    assert_eq!(server.refusal("/models/load", json!({})).0, 400);
-}
-
-#[test]
-fn a_router_that_loads_nothing_by_itself() {
-    let server = Llama::router(&["--no-models-autoload"]);
-    let asked = greedy(json!({"model": "bard"}));
-    let unloaded = (400, "model is not loaded".to_owned());
-    assert_eq!(server.refusal("/completion", asked.clone()), unloaded);
-    assert_eq!(
-        server.json("/completion?autoload=true", asked.clone())["model"],
-        "bard"
-    );
-    assert_eq!(server.json("/completion", asked)["model"], "bard");
-}
-
-#[test]
-fn models_come_and_go() {
-    let server = Llama::router(&[]);
-    let registry = Registry::start();
-    let manifest = registry.offer("team/bard:v1", &[(Kind::Model, BARD)]);
-    let name = format!("{}/team/bard:v1", registry.server.address);
-    let mut news = Listener::of(&server);
-    let asked = json!({"model": name, "insecure": true});
-    assert_eq!(
-        server.json("/models", asked.clone()),
-        json!({"success": true})
-    );
-    assert_eq!(
-        news.next(&name, "model_status"),
-        json!({"status": "downloading"})
-    );
-    let digest = manifest.layers[0].digest.to_string();
-    loop {
-        let progress = news.next(&name, "download_progress");
-        if let Some(of_weights) = progress.get(&digest) {
-            assert_eq!(of_weights["total"], BARD.len(), "{progress}");
-            break;
-        }
-    }
-    news.next(&name, "download_finished");
-    assert_eq!(server.status(&name), "unloaded");
-    let there = (400, format!("model '{name}' already exists"));
-    assert_eq!(server.refusal("/models", asked), there);
-    assert_eq!(
-        server.json("/completion", greedy(json!({"model": name})))["model"],
-        name.as_str()
-    );
-    assert_eq!(server.status(&name), "loaded");
-
-    let (status, text) = server.ask("DELETE", &format!("/models?model={name}"), "", "");
-    assert_eq!((status, text.as_str()), (200, r#"{"success":true}"#));
-    news.next(&name, "model_remove");
-    assert_eq!(server.status(&name), Value::Null);
-    for (model, status) in [("bard", 400), ("", 400), ("nobody", 404)] {
-        let (found, text) = server.ask("DELETE", &format!("/models?model={model}"), "", "");
-        assert_eq!(found, status, "{model}: {text}");
-    }
-
-    let none = format!("{}/team/none:v1", registry.server.address);
-    let absent = server.refusal("/models", json!({"model": none, "insecure": true}));
-    assert_eq!(
-        absent,
-        (400, "pull model manifest: file does not exist".to_owned())
-    );
-    assert_eq!(
-        news.next(&none, "download_failed")["error"],
-        absent.1.as_str()
-    );
-    assert_eq!(server.refusal("/models", json!({"model": "a b"})).0, 400);
-    let offline = Llama::router(&["--offline"]);
-    assert!(
-        offline
-            .refusal("/models", json!({"model": "some/thing"}))
-            .1
-            .contains("--offline")
-    );
-}
-
-#[test]
-fn models_of_every_server_are_managed_by_those_who_may() {
-    let server = Server::start(&[]);
-    let (_, models) = server.get("/models");
-    let models: Value = serde_json::from_str(&models).unwrap();
-    let bard = |it: &&Value| it["id"] == "bard";
-    let found = models["data"].as_array().unwrap().iter().find(bard);
-    assert_eq!(found.unwrap()["status"]["value"], "unloaded");
-    assert_eq!(
-        server.json("/models/load", &json!({"model": "bard"})),
-        json!({"success": true})
-    );
-    // Without a model, one is chosen as ever.
-    let answer = server.json("/completion", &greedy(json!({})));
-    assert_eq!(answer["model"], "bard");
-    let keys = server.store().join("keys.toml");
-    std::fs::write(
-        &keys,
-        "[[key]]\nname = \"user\"\nsecret = \"user-secret\"\nscope = \"use\"\n",
-    )
-    .unwrap();
-    let server = Server::start(&["--key-file", keys.to_str().unwrap()]);
-    let key = "Authorization: Bearer user-secret\r\n";
-    for (method, path) in [
-        ("POST", "/models"),
-        ("DELETE", "/models?model=bard"),
-        ("POST", "/models/load"),
-        ("POST", "/models/unload"),
-        ("GET", "/models/sse"),
-    ] {
-        let (status, _, body) = server.ask(method, path, key, r#"{"model": "bard"}"#);
-        assert_eq!(status, 403, "{method} {path}: {body}");
-    }
-    assert_eq!(server.ask("GET", "/models", key, "").0, 200);
-}
-
 #[test]
 fn the_native_answer_stands_beside_others() {
     let server = Llama::start(&["--temp", "0", "-n", "6"]);
@@ -1158,9 +908,9 @@ fn command_lines_that_cannot_be() {
         (&["-hf", "nobody/nothing", "--offline"], &[], "--offline"),
         (&["--models-dir", "/nowhere/at/all"], &[], "--models-dir"),
         (
-            &["--models-preset", "a.ini"],
+            &["--models-preset", "/nowhere/at/all.ini"],
             &[],
-            "error: --models-preset is not supported: make a model of each section",
+            "cannot read --models-preset /nowhere/at/all.ini",
         ),
         (
             &["--log-file", "/nowhere/at/all"],
