@@ -5,7 +5,11 @@ use std::io::{BufRead, BufReader};
 use hearth_store::Kind;
 use serde_json::{Value, json};
 
-use super::{BARD, Llama, command, greedy, run, server::Server, support::registry::Registry};
+use super::{
+    BARD, Llama, command, greedy, run,
+    server::Server,
+    support::{hub::Hub, registry::Registry},
+};
 
 /// News of models, each as it comes.
 struct Listener(std::io::Lines<BufReader<std::net::TcpStream>>);
@@ -261,15 +265,42 @@ fn models_of_every_server_are_managed_by_those_who_may() {
 }
 
 /// A server with the models of a file, the file beside them.
-fn with_presets(text: &str, more: &[&str]) -> Llama {
+fn with_presets(text: &str, more: &[&str], env: &[(&str, &str)]) -> Llama {
     let store = tempfile::tempdir().unwrap();
     let file = store.path().join("models.ini");
     std::fs::write(&file, text).unwrap();
     let flags = ["--port", "0", "--models-preset", file.to_str().unwrap()];
-    let command = command(store.path(), &[&flags[..], more].concat());
+    let mut command = command(store.path(), &[&flags[..], more].concat());
+    command.envs(env.iter().copied());
     let llama = Llama(Server::begin(store, command));
     llama.until(|| llama.get("/health").0 == 200);
     llama
+}
+
+#[test]
+fn the_hub_is_asked_with_the_token_of_the_command_line() {
+    let hub = Hub::start(
+        vec![("Bard-Q8_0.gguf", BARD.to_vec())],
+        Some("secret"),
+        false,
+    );
+    let endpoint = hub.endpoint();
+    let env = [("HF_ENDPOINT", endpoint.as_str())];
+    let name = "owner/repo:Q8_0";
+    for token in [&[][..], &["--hf-token", "wrong"]] {
+        let output = run(&[&["-hf", name, "--port", "0"], token].concat(), &env);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && told.contains("HF_TOKEN"),
+            "{told}"
+        );
+    }
+    let text = format!("[far]\nhf = {name}\nc = 64\nload-on-startup = on\n");
+    let server = with_presets(&text, &["--hf-token", "secret"], &env);
+    server.until(|| server.status("far") == "loaded");
+    let answer = server.json("/completion", greedy(json!({"model": "far"})));
+    assert_eq!(answer["model"], "far");
+    assert_eq!(answer["tokens_predicted"], 8);
 }
 
 #[test]
@@ -283,7 +314,7 @@ fn models_have_settings_of_their_own() {
          chat-template = {{{{ messages[0].content }}}}!\n[far]\nhf = nobody/nothing\n",
         file.display()
     );
-    let server = with_presets(&text, &[]);
+    let server = with_presets(&text, &[], &[]);
     server.until(|| server.status("other") == "loaded");
     let (_, models) = server.get("/models");
     let of = |name: &str| {
