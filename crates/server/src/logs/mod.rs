@@ -1,6 +1,11 @@
 //! The server's log: one line per request, and what happens around it. Texts of prompts and answers never come here.
 
-use std::{fs::File, io, sync::Mutex};
+use std::{
+    env,
+    fs::File,
+    io::{self, IsTerminal},
+    sync::Mutex,
+};
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -43,7 +48,7 @@ pub struct Style {
     pub format: Format,
     /// Where they go beside standard error.
     pub file: Option<File>,
-    /// They have colours; none is where nothing speaks against it.
+    /// They have colours; none is where they go to a terminal alone, and `NO_COLOR` is not set.
     pub colors: Option<bool>,
     /// They begin with the time.
     pub times: bool,
@@ -60,6 +65,14 @@ impl Default for Style {
             times: true,
             levels: true,
         }
+    }
+}
+
+impl Style {
+    /// What is colour on a terminal is in the way in a file.
+    fn colored(&self, on_terminal: bool, refused: bool) -> bool {
+        self.colors
+            .unwrap_or(on_terminal && !refused && self.file.is_none())
     }
 }
 
@@ -84,8 +97,11 @@ pub fn begin_with(style: Style, filter: &str) -> Result<(), LogError> {
         filter: filter.to_owned(),
         error,
     })?;
-    // What is colour on a terminal is in the way in a file.
-    let colors = style.colors.or(style.file.is_some().then_some(false));
+    let on_terminal = io::stderr().is_terminal();
+    let colors = style.colored(
+        on_terminal,
+        env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty()),
+    );
     let writer = match style.file {
         None => BoxMakeWriter::new(io::stderr),
         Some(file) => BoxMakeWriter::new(io::stderr.and(Mutex::new(file))),
@@ -93,11 +109,8 @@ pub fn begin_with(style: Style, filter: &str) -> Result<(), LogError> {
     let builder = fmt()
         .with_env_filter(parsed)
         .with_writer(writer)
-        .with_level(style.levels);
-    let builder = match colors {
-        Some(colors) => builder.with_ansi(colors),
-        None => builder,
-    };
+        .with_level(style.levels)
+        .with_ansi(colors);
     match (style.format, style.times) {
         (Format::Text, true) => builder.try_init(),
         (Format::Text, false) => builder.without_time().try_init(),
@@ -110,6 +123,28 @@ pub fn begin_with(style: Style, filter: &str) -> Result<(), LogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_terminals() {
+        let style = |colors| Style {
+            colors,
+            ..Style::default()
+        };
+        for (colors, on_terminal, refused, expected) in [
+            (None, true, false, true),
+            (None, true, true, false),
+            (None, false, false, false),
+            (Some(true), false, true, true),
+            (Some(false), true, false, false),
+        ] {
+            assert_eq!(style(colors).colored(on_terminal, refused), expected);
+        }
+        let with_file = Style {
+            file: Some(tempfile::tempfile().unwrap()),
+            ..Style::default()
+        };
+        assert!(!with_file.colored(true, false));
+    }
 
     #[test]
     fn a_filter_that_is_none_is_refused() {
