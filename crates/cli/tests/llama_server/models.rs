@@ -388,6 +388,23 @@ fn models_have_settings_of_their_own() {
 }
 
 #[test]
+fn sections_hide_their_twins_and_rest_in_their_own_time() {
+    let text = "[verse]\nmodel = bard\nc = 64\nalias = short,bard\ndedup-cache-models = on\n\
+                [short]\nmodel = bard\nc = 64\nsleep-idle-seconds = 1\n";
+    let server = with_presets(text, &[], &[]);
+    assert_eq!(server.status("bard"), Value::Null);
+    // A name of its own comes before an alias.
+    for (asked, title) in [("bard", "verse"), ("short", "short")] {
+        let answer = server.json("/completion", greedy(json!({"model": asked})));
+        assert_eq!(answer["model"], title);
+    }
+    server.until(|| server.status("short") == "unloaded");
+    assert_eq!(server.status("verse"), "loaded");
+    let shown = with_presets("[verse]\nmodel = bard\n", &[], &[]);
+    assert_eq!(shown.status("bard"), "unloaded");
+}
+
+#[test]
 fn what_is_wrong_with_a_file_of_models_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("models.ini");

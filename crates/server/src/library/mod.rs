@@ -135,7 +135,7 @@ impl Library {
         if let Some(only) = &self.only {
             return Ok(Some(only.as_ref().clone()));
         }
-        if let Some(named) = self.named.iter().find(|named| named.is(name)) {
+        if let Some(named) = Named::find(&self.named, name) {
             return named.locate(self).map(Some);
         }
         let name = Name::parse_source(name)?;

@@ -29,9 +29,11 @@ pub enum Means {
 }
 
 impl Named {
-    /// Whether a client means it.
-    pub fn is(&self, name: &str) -> bool {
-        self.title == name || self.aliases.iter().any(|alias| alias == name)
+    /// The one that a client means: a title comes before the aliases of others.
+    pub(super) fn find<'n>(all: &'n [Self], name: &str) -> Option<&'n Self> {
+        let is_alias = |named: &&Self| named.aliases.iter().any(|alias| alias == name);
+        let titled = all.iter().find(|named| named.title == name);
+        titled.or_else(|| all.iter().find(is_alias))
     }
 
     /// The model under its name.

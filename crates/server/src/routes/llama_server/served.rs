@@ -1,6 +1,6 @@
 //! How a model is served to those who ask for llama-server.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use hearth_model::Pooling;
 
@@ -100,9 +100,11 @@ pub fn named(preset: &Preset, means: Means) -> Named {
         means,
         sets: Arc::new(Parameters {
             context: flags.context,
-            threads: flags.threads.and_then(|count| u16::try_from(count).ok()),
+            threads: flags
+                .threads
+                .map(|count| u16::try_from(count).unwrap_or(u16::MAX)),
             parallel: flags.parallel,
-            idle: flags.idle.filter(|time| *time > Duration::ZERO),
+            idle: flags.idle,
             ..Parameters::default()
         }),
     }
