@@ -71,7 +71,7 @@ pub fn linear(
             quantize(team, isa, x, tokens, columns, &mut inputs.codes);
         }
         if jobs.iter().any(|job| job.path.walks(tokens)) {
-            turn(team, tokens, &mut inputs.codes);
+            turn(team, isa, tokens, &mut inputs.codes);
         }
         let x = padded(x, columns, &mut inputs.floats);
         let step = Step {
@@ -325,14 +325,14 @@ fn quantize(
 }
 
 /// Copies the quantised input by groups of columns, for kernels that walk.
-fn turn(team: &Team, tokens: usize, codes: &mut Activations) {
+fn turn(team: &Team, isa: Isa, tokens: usize, codes: &mut Activations) {
     /// Spans times tokens that a thread takes at a time; a step of fewer is done here and now.
     const PIECE: usize = 64;
-    let piece = (PIECE / tokens).max(1);
+    let (turn, piece) = (kernels::turn(isa), (PIECE / tokens).max(1));
     let (mut spans, rows) = codes.turn(tokens);
     team.split(&mut spans, piece, |index, spans| {
         for (s, span) in spans.iter_mut().enumerate() {
-            span.copy(&rows, index * piece + s);
+            turn(span, &rows, index * piece + s);
         }
     });
 }

@@ -33,11 +33,36 @@ pub(crate) struct Turned {
     pub(crate) codes: Lines<i8>,
     /// `[columns / 32, tokens, 4]`: the step, and step times the sum of the codes, of the first 16, of the last 16.
     pub(crate) steps: Lines<f32>,
-    /// `[columns / 32, tokens, 4]`: the step in 1 / 32768 of its span's peak, twice, and the sums of the first and
-    /// of the last 16 codes.
+    /// `[columns / 32, tokens, 6]`: the step in 1 / 32768 of its span's peak, twice, and of [`lanes`] of the first and
+    /// of the last 16 codes the sums, times [`CENTRE`].
     pub(crate) wholes: Lines<i16>,
     /// `[columns / 256, tokens]`: the span's largest step, and a little more, so that its share is 32767.
     pub(crate) peaks: Lines<f32>,
+    /// `[columns / 256, tokens, 8]`: step times the sum of the codes of each group, in 1 / [`SUMS`] of the peak.
+    pub(crate) sums: Lines<i16>,
+}
+
+/// Groups of a span.
+const GROUPS: usize = SPAN / GROUP;
+/// How finely the sums of groups are told apart: they fit 16 bits, and the smallest is far below the rounding of the
+/// codes that they are sums of.
+pub(crate) const SUMS: f32 = 8.0;
+const _: () = assert!(127.0 * GROUP as f32 * SUMS <= i16::MAX as f32);
+
+/// Whole numbers of a group and token in [`Turned`].
+pub(crate) const WHOLES: usize = 6;
+/// By how much codes of 6 bits are higher than what they stand for.
+pub(crate) const CENTRE: i16 = 32;
+
+/// The sums, times [`CENTRE`], of what comes together in the two 16-bit lanes of a row when 16 codes are multiplied:
+/// of each four the first two, and the last two.
+#[inline(always)]
+fn lanes(codes: &[i8]) -> [i16; 2] {
+    let mut lanes = [0; 2];
+    for (i, &code) in codes.iter().enumerate() {
+        lanes[i / 2 % 2] += CENTRE * i16::from(code);
+    }
+    lanes
 }
 
 /// A span of [`Turned`], to be written.
@@ -46,32 +71,35 @@ pub(crate) struct SpanMut<'a> {
     steps: &'a mut [f32],
     wholes: &'a mut [i16],
     peaks: &'a mut [f32],
+    sums: &'a mut [i16],
 }
 
-impl SpanMut<'_> {
-    /// Copies span `index` of all tokens.
-    pub(crate) fn copy(&mut self, rows: &Rows<'_>, index: usize) {
-        const GROUPS: usize = SPAN / GROUP;
-        let (groups, tokens) = (rows.columns / GROUP, self.peaks.len());
-        for (t, peak) in self.peaks.iter_mut().enumerate() {
-            let at = t * groups + index * GROUPS;
-            let steps = (at..at + GROUPS).map(|at| rows.pair32[2 * at]);
-            let largest = steps.fold(0.0, f32::max);
-            *peak = largest * (32768.0 / 32767.0);
-            for g in 0..GROUPS {
-                let (from, to) = (at + g, g * tokens + t);
-                let codes = &rows.codes[from * GROUP..][..GROUP];
-                self.codes[to * GROUP..][..GROUP].copy_from_slice(codes);
-                let [step, sum] = [rows.pair32[2 * from], rows.pair32[2 * from + 1]];
-                let halves = [rows.sum16[2 * from], rows.sum16[2 * from + 1]];
-                self.steps[4 * to..][..4].copy_from_slice(&[step, sum, halves[0], halves[1]]);
-                // Not by the inverse of the largest, which may be infinite; 0 where all are 0.
-                let share = (step / largest * 32767.0).round_ties_even() as i16;
-                let total = |codes: &[i8]| codes.iter().map(|&code| i16::from(code)).sum();
-                let (first, last) = codes.split_at(GROUP / 2);
-                let wholes = [share, share, total(first), total(last)];
-                self.wholes[4 * to..][..4].copy_from_slice(&wholes);
-            }
+/// Copies span `index` of all tokens.
+///
+/// Generic code that instruction sets with such kernels compile for themselves.
+#[inline(always)]
+pub(crate) fn turn(span: &mut SpanMut<'_>, rows: &Rows<'_>, index: usize) {
+    let (groups, tokens) = (rows.columns / GROUP, span.peaks.len());
+    for t in 0..tokens {
+        let at = t * groups + index * GROUPS;
+        let steps = (at..at + GROUPS).map(|at| rows.pair32[2 * at]);
+        let largest = steps.fold(0.0, f32::max);
+        span.peaks[t] = largest * (32768.0 / 32767.0);
+        for g in 0..GROUPS {
+            let (from, to) = (at + g, g * tokens + t);
+            let codes = &rows.codes[from * GROUP..][..GROUP];
+            span.codes[to * GROUP..][..GROUP].copy_from_slice(codes);
+            let [step, sum] = [rows.pair32[2 * from], rows.pair32[2 * from + 1]];
+            let halves = [rows.sum16[2 * from], rows.sum16[2 * from + 1]];
+            span.steps[4 * to..][..4].copy_from_slice(&[step, sum, halves[0], halves[1]]);
+            // Not by the inverse of the largest, which may be infinite; 0 where all are 0.
+            let exact = step / largest * 32767.0;
+            let share = exact.round_ties_even() as i16;
+            let ([a, b], [c, d]) = (lanes(&codes[..GROUP / 2]), lanes(&codes[GROUP / 2..]));
+            span.wholes[WHOLES * to..][..WHOLES].copy_from_slice(&[share, share, a, b, c, d]);
+            let total = [a, b, c, d].map(|lane| i32::from(lane / CENTRE));
+            let total = total.iter().sum::<i32>() as f32;
+            span.sums[GROUPS * t + g] = (exact * total * (SUMS / 32768.0)).round_ties_even() as i16;
         }
     }
 }
@@ -124,8 +152,9 @@ impl Activations {
     /// Bytes that [`Turned`] takes of that.
     pub(crate) fn turned_bytes(tokens: usize, columns: usize) -> usize {
         let values = tokens * columns.next_multiple_of(SPAN);
-        let group = GROUP + 4 * size_of::<f32>() + 4 * size_of::<i16>();
-        values / GROUP * group + values / SPAN * size_of::<f32>()
+        let group = GROUP + 4 * size_of::<f32>() + WHOLES * size_of::<i16>();
+        let span = size_of::<f32>() + GROUPS * size_of::<i16>();
+        values / GROUP * group + values / SPAN * span
     }
 
     /// Makes room for `tokens` rows by groups, and hands the spans out with what to copy.
@@ -134,19 +163,26 @@ impl Activations {
         turned.tokens = tokens;
         turned.codes.resize(groups * tokens * GROUP);
         turned.steps.resize(groups * tokens * 4);
-        turned.wholes.resize(groups * tokens * 4);
+        turned.wholes.resize(groups * tokens * WHOLES);
         turned.peaks.resize(self.columns / SPAN * tokens);
+        turned.sums.resize(groups * tokens);
         let spans = turned
             .codes
             .chunks_exact_mut(tokens * SPAN)
             .zip(turned.steps.chunks_exact_mut(tokens * SPAN / GROUP * 4))
-            .zip(turned.wholes.chunks_exact_mut(tokens * SPAN / GROUP * 4))
+            .zip(
+                turned
+                    .wholes
+                    .chunks_exact_mut(tokens * SPAN / GROUP * WHOLES),
+            )
             .zip(turned.peaks.chunks_exact_mut(tokens))
-            .map(|(((codes, steps), wholes), peaks)| SpanMut {
+            .zip(turned.sums.chunks_exact_mut(tokens * GROUPS))
+            .map(|((((codes, steps), wholes), peaks), sums)| SpanMut {
                 codes,
                 steps,
                 wholes,
                 peaks,
+                sums,
             })
             .collect();
         let rows = Rows {
@@ -274,9 +310,9 @@ mod tests {
                 quantize(&x, &mut row, group);
             }
             let (mut spans, rows) = acts.turn(1);
-            spans[0].copy(&rows, 0);
+            super::turn(&mut spans[0], &rows, 0);
             let turned = &acts.turned;
-            let shares: Vec<i16> = turned.wholes.chunks(4).map(|whole| whole[0]).collect();
+            let shares: Vec<i16> = turned.wholes.chunks(WHOLES).map(|whole| whole[0]).collect();
             assert_eq!(shares, [32767, 8192, 0, 0, 0, 0, 0, 0], "{size}");
             let step = 8192.0 / 32768.0 * turned.peaks[0];
             assert!((step / (size / 4.0) - 1.0).abs() < 1e-4, "{size}");

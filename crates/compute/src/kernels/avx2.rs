@@ -5,7 +5,7 @@
 //!
 //! # What makes the unsafe code sound
 //!
-//! 1. [`quantize`] and the functions of the table [`integer`] are the only entries; they are given to
+//! 1. [`quantize`], [`turn`] and the functions of the table [`integer`] are the only entries; they are given to
 //!    processors with the features named in [`Isa::Avx2`](crate::Isa) only.
 //! 2. [`walk`] checks the lengths of the slices it was given before it makes a pointer.
 
@@ -15,7 +15,7 @@ use hearth_format::BlockType;
 
 use super::{
     Integer, Many,
-    activation::{self, GROUP, RowMut},
+    activation::{self, GROUP, RowMut, Rows, SpanMut},
     avx2_square::{self as squares, Plain, Squares},
     avx2_walk::walk,
     by_block, unpack,
@@ -45,6 +45,15 @@ pub(super) fn quantize(x: &[f32], row: &mut RowMut<'_>) {
     }
     // SAFETY: rule 1.
     unsafe { featured(x, row) }
+}
+
+pub(super) fn turn(span: &mut SpanMut<'_>, rows: &Rows<'_>, index: usize) {
+    #[target_feature(enable = "avx2,fma")]
+    fn featured(span: &mut SpanMut<'_>, rows: &Rows<'_>, index: usize) {
+        activation::turn(span, rows, index);
+    }
+    // SAFETY: rule 1.
+    unsafe { featured(span, rows, index) }
 }
 
 /// As [`activation::group`].

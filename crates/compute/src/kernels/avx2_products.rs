@@ -16,13 +16,17 @@ use std::arch::x86_64::*;
 
 use super::{
     Part, WALK,
-    activation::GROUP,
-    avx2_square::{ROWS, Square, store_floats},
+    activation::{CENTRE, GROUP, WHOLES},
+    avx2_square::{Ahead, ROWS, Square, store_floats},
     unpack::{SPAN, Unpack},
 };
 
 /// Groups of a span.
 const GROUPS: usize = SPAN / GROUP;
+const _: () = assert!(
+    GROUPS == ROWS,
+    "what a row has next is fetched along with a group"
+);
 /// Vectors of a group's codes for one half of the rows.
 const OCTETS: usize = GROUP / 8;
 
@@ -53,6 +57,7 @@ pub(super) struct Inputs {
     steps: *const f32,
     wholes: *const i16,
     peaks: *const f32,
+    sums: *const i16,
     /// Tokens from one group to the next.
     stride: usize,
     tokens: usize,
@@ -68,8 +73,9 @@ impl Inputs {
             Self {
                 codes: turned.codes.as_ptr().add(first * GROUP),
                 steps: turned.steps.as_ptr().add(first * 4),
-                wholes: turned.wholes.as_ptr().add(first * 4),
+                wholes: turned.wholes.as_ptr().add(first * WHOLES),
                 peaks: turned.peaks.as_ptr().add(first),
+                sums: turned.sums.as_ptr().add(first * GROUPS),
                 stride: turned.tokens,
                 tokens: part.tokens,
             }
@@ -86,12 +92,13 @@ impl Inputs {
         unsafe {
             Self {
                 peaks: self.peaks.add(index * self.stride),
+                sums: self.sums.add(index * self.stride * GROUPS),
                 ..self.group(index * GROUPS)
             }
         }
     }
 
-    /// The same from group `index` on; peaks are not moved.
+    /// The same from group `index` on; peaks and sums are not moved.
     ///
     /// # Safety
     /// There is such a group.
@@ -103,7 +110,7 @@ impl Inputs {
             Self {
                 codes: self.codes.add(at * GROUP),
                 steps: self.steps.add(at * 4),
-                wholes: self.wholes.add(at * 4),
+                wholes: self.wholes.add(at * WHOLES),
                 ..self
             }
         }
@@ -123,6 +130,7 @@ const FEW: usize = 2;
 unsafe fn each<K>(
     square: &Square,
     inputs: Inputs,
+    ahead: &Ahead,
     sums: &mut [__m256i],
     know: impl Fn(usize) -> K,
     add: impl Fn(__m256i, &Codes, &K, Inputs, usize) -> __m256i,
@@ -130,6 +138,7 @@ unsafe fn each<K>(
     // SAFETY: the contract.
     unsafe {
         if sums.len() <= FEW {
+            (0..ROWS).for_each(|row| ahead.fetch(row));
             for (t, sum) in sums.iter_mut().enumerate() {
                 for g in 0..GROUPS {
                     let codes = Codes::load(square, g);
@@ -139,6 +148,7 @@ unsafe fn each<K>(
             return;
         }
         for g in 0..GROUPS {
+            ahead.fetch(g);
             let (codes, known, inputs) = (Codes::load(square, g), know(g), inputs.group(g));
             // Two tokens at a time, since counting them takes instructions too.
             let (pairs, last) = sums.as_chunks_mut::<2>();
@@ -161,6 +171,7 @@ pub(super) unsafe fn floats<U: Unpack>(
     square: &Square,
     index: usize,
     inputs: &Inputs,
+    ahead: &Ahead,
     sums: &mut Sums,
     totals: &mut [[f32; ROWS]],
 ) {
@@ -201,7 +212,7 @@ pub(super) unsafe fn floats<U: Unpack>(
     let span = &mut sums[..inputs.tokens];
     span.fill(_mm256_setzero_si256());
     // SAFETY: the contract.
-    unsafe { each(square, inputs.span(index), span, know, add) };
+    unsafe { each(square, inputs.span(index), ahead, span, know, add) };
     for (total, span) in totals.iter_mut().zip(span) {
         store_floats(
             total,
@@ -211,52 +222,50 @@ pub(super) unsafe fn floats<U: Unpack>(
 }
 
 /// Types whose scales are whole numbers of 8 bits in a unit of the span, for groups of 16, and whose codes are to
-/// be `-CENTRE` lower: exact in whole numbers up to the group's step.
+/// be [`CENTRE`] lower: exact in whole numbers up to the group's step.
+///
+/// The products of eight columns with codes that are not lowered yet may be too large for 16 bits together, and go
+/// around. Lowering them then brings them back, since those of lowered codes are never too large.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(super) unsafe fn centred<U: Unpack, const CENTRE: i16>(
+pub(super) unsafe fn centred<U: Unpack>(
     square: &Square,
     index: usize,
     inputs: &Inputs,
+    ahead: &Ahead,
     sums: &mut Sums,
     totals: &mut [[f32; ROWS]],
 ) {
+    const { assert!(U::LARGEST < 2 * CENTRE as i32 && 8 * 127 * CENTRE as i32 <= i16::MAX as i32) };
     let know = |g: usize| {
-        let (first, last) = (
+        [
             load_whole(&square.wholes[2 * g]),
             load_whole(&square.wholes[2 * g + 1]),
-        );
-        let centres = _mm256_blend_epi16::<0xaa>(first, last);
-        let centres = _mm256_mullo_epi16(centres, _mm256_set1_epi16(CENTRE));
-        let halves = |factors| [half_rows(factors, 0), half_rows(factors, 1)];
-        (halves(first), halves(last), centres)
+        ]
     };
-    type Known = ([__m256i; 2], [__m256i; 2], __m256i);
-    const { assert!(fit(U::LARGEST) >= 2) };
     // SAFETY: as in `floats`.
-    let add = |sum, codes: &Codes, (first, last, centres): &Known, inputs: Inputs, t| unsafe {
+    let add = |sum, codes: &Codes, factors: &[__m256i; 2], inputs: Inputs, t| unsafe {
         let x = inputs.codes.add(GROUP * t);
-        let mut rows = [_mm256_setzero_si256(); 2];
-        // Eight columns at a time: all registers have something in them already.
-        for (half, factors) in [first, last].into_iter().enumerate() {
+        let centres = inputs.wholes.add(WHOLES * t + 2).cast::<i32>();
+        let half = |half: usize| {
             let (k, l) = (2 * half, 2 * half + 1);
             let (x_k, x_l) = (octet(x, k), octet(x, l));
-            for (r, rows) in rows.iter_mut().enumerate() {
-                let codes = &codes.0[r];
-                let sum = _mm256_add_epi16(pairs::<U>(codes[k], x_k), pairs::<U>(codes[l], x_l));
-                *rows = _mm256_add_epi32(*rows, _mm256_madd_epi16(sum, factors[r]));
-            }
-        }
-        let totals = inputs.wholes.add(4 * t + 2).cast::<i32>().read_unaligned();
-        let centre = _mm256_madd_epi16(*centres, _mm256_set1_epi32(totals));
-        let new = _mm256_cvtepi32_ps(_mm256_add_epi32(join32(rows), centre));
+            let of_rows = |codes: &[__m256i; OCTETS]| {
+                _mm256_add_epi16(pairs::<U>(codes[k], x_k), pairs::<U>(codes[l], x_l))
+            };
+            let (even, odd) = split(codes.0.each_ref().map(of_rows));
+            let centre = _mm256_set1_epi32(centres.add(half).read_unaligned());
+            let products = _mm256_sub_epi16(_mm256_add_epi16(even, odd), centre);
+            _mm256_madd_epi16(products, factors[half])
+        };
+        let new = _mm256_cvtepi32_ps(_mm256_add_epi32(half(0), half(1)));
         let step = _mm256_broadcast_ss(&*inputs.steps.add(4 * t));
         _mm256_castps_si256(_mm256_fmadd_ps(new, step, _mm256_castsi256_ps(sum)))
     };
     let span = &mut sums[..inputs.tokens];
     span.fill(_mm256_setzero_si256());
     // SAFETY: the contract.
-    unsafe { each(square, inputs.span(index), span, know, add) };
+    unsafe { each(square, inputs.span(index), ahead, span, know, add) };
     let unit = load(&square.unit);
     for (total, span) in totals.iter_mut().zip(span) {
         store_floats(
@@ -287,6 +296,7 @@ pub(super) unsafe fn shares<U: Unpack>(
     square: &Square,
     index: usize,
     inputs: &Inputs,
+    ahead: &Ahead,
     sums: &mut Sums,
     totals: &mut [[f32; ROWS]],
 ) {
@@ -294,7 +304,7 @@ pub(super) unsafe fn shares<U: Unpack>(
     let know = |g: usize| load_whole(&square.wholes[2 * g]);
     // SAFETY: as in `floats`.
     let add = |sum, codes: &Codes, factors: &__m256i, inputs: Inputs, t| unsafe {
-        let share = inputs.wholes.add(4 * t).cast::<i32>().read_unaligned();
+        let share = inputs.wholes.add(WHOLES * t).cast::<i32>().read_unaligned();
         let factors = _mm256_mulhrs_epi16(*factors, _mm256_set1_epi32(share));
         let x = octets(inputs.codes.add(GROUP * t));
         _mm256_add_epi32(sum, dot::<U>(codes, &x, factors))
@@ -304,7 +314,7 @@ pub(super) unsafe fn shares<U: Unpack>(
     // SAFETY: the contract.
     unsafe {
         let inputs = inputs.span(index);
-        each(square, inputs, span, know, add);
+        each(square, inputs, ahead, span, know, add);
         add_shares(square, inputs, span, totals);
     }
 }
@@ -318,25 +328,21 @@ unsafe fn add_shares(
     sums: &[__m256i],
     totals: &mut [[f32; ROWS]],
 ) {
-    let unit = load(&square.unit);
-    let mut offsets = [_mm256_setzero_ps(); GROUPS];
-    for (g, offset) in offsets.iter_mut().enumerate() {
-        *offset = load(&square.offsets[2 * g]);
-    }
+    let units = [load(&square.unit), load(&square.offset_unit)];
+    let offsets = square.whole_offsets.each_ref().map(|pair| load_whole(pair));
     for (t, (total, &span)) in totals.iter_mut().zip(sums).enumerate() {
-        // SAFETY: as in `floats`, and a peak for each span and token.
+        // SAFETY: as in `floats`, and a peak and the sums of the groups for each span and token.
         unsafe {
-            let unit = _mm256_mul_ps(unit, _mm256_broadcast_ss(&*inputs.peaks.add(t)));
-            // Two chains of additions, since each waits for itself.
-            let mut chains = [
-                _mm256_fmadd_ps(_mm256_cvtepi32_ps(span), unit, load(total)),
-                _mm256_setzero_ps(),
-            ];
-            for (g, &offset) in offsets.iter().enumerate() {
-                let step = inputs.steps.add(4 * (g * inputs.stride + t) + 1);
-                chains[g % 2] = _mm256_fmadd_ps(offset, _mm256_broadcast_ss(&*step), chains[g % 2]);
+            let sums = inputs.sums.add(GROUPS * t).cast::<i32>();
+            let mut whole = _mm256_setzero_si256();
+            for (pair, &offsets) in offsets.iter().enumerate() {
+                let sums = _mm256_set1_epi32(sums.add(pair).read_unaligned());
+                whole = _mm256_add_epi32(whole, _mm256_madd_epi16(offsets, sums));
             }
-            store_floats(total, _mm256_add_ps(chains[0], chains[1]));
+            let new = _mm256_mul_ps(_mm256_cvtepi32_ps(whole), units[1]);
+            let new = _mm256_fmadd_ps(_mm256_cvtepi32_ps(span), units[0], new);
+            let peak = _mm256_broadcast_ss(&*inputs.peaks.add(t));
+            store_floats(total, _mm256_fmadd_ps(new, peak, load(total)));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::arch::x86_64::*;
 
 use super::{
     WALK_ROWS,
+    activation::SUMS,
     avx2_products::{self as products, Inputs, Sums},
     unpack::{self, GROUPS, SPAN, Unpack, Unpacked},
 };
@@ -31,12 +32,16 @@ pub(super) struct Square {
     pub(super) codes: [[i8; 32]; SPAN / 4],
     /// `[groups of 16][rows]`; of types whose groups are of 32, the first of each two.
     pub(super) scales: [[f32; ROWS]; GROUPS],
-    /// As `scales`; not written for types without offsets (those of signed codes).
+    /// As `scales`; not written for types without offsets (those of signed codes), and of whole ones.
     pub(super) offsets: [[f32; ROWS]; GROUPS],
     /// As `scales` for types that have whole scales, instead of them: in units, each twice.
     pub(super) wholes: [[i16; 2 * ROWS]; GROUPS],
     /// The unit of `wholes`.
     pub(super) unit: [f32; ROWS],
+    /// `[pairs of groups of 32][rows][2]`: as `offsets` for types that have whole ones, in units.
+    pub(super) whole_offsets: [[i16; 2 * ROWS]; GROUPS / 4],
+    /// The unit of `whole_offsets`.
+    pub(super) offset_unit: [f32; ROWS],
 }
 
 impl Default for Square {
@@ -47,6 +52,35 @@ impl Default for Square {
             offsets: [[0.0; ROWS]; GROUPS],
             wholes: [[0; 2 * ROWS]; GROUPS],
             unit: [0.0; ROWS],
+            whole_offsets: [[0; 2 * ROWS]; GROUPS / 4],
+            offset_unit: [0.0; ROWS],
+        }
+    }
+}
+
+/// What comes after a square, or nearly.
+pub(super) struct Ahead {
+    /// Where the spans of the square begin.
+    pub(super) spans: Spans,
+    /// Bytes of a span.
+    pub(super) bytes: usize,
+    /// Bytes from a span to the one that is multiplied next.
+    pub(super) next: usize,
+    /// Bytes of eight rows: to the next ones it is further than the processor looks by itself.
+    pub(super) strip: usize,
+}
+
+impl Ahead {
+    /// Asks the memory for what row `row` has next. All rows at once would be more than it takes without making us wait.
+    #[inline(always)]
+    pub(super) fn fetch(&self, row: usize) {
+        for line in (0..self.bytes).step_by(64) {
+            let span = self.spans[row].wrapping_add(line);
+            // SAFETY: nothing is read that a program could see.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(span.wrapping_add(self.next).cast());
+                _mm_prefetch::<_MM_HINT_T1>(span.wrapping_add(self.strip).cast());
+            }
         }
     }
 }
@@ -71,6 +105,7 @@ pub(super) trait Squares {
         square: &Square,
         index: usize,
         inputs: &Inputs,
+        ahead: &Ahead,
         sums: &mut Sums,
         totals: &mut [[f32; ROWS]],
     );
@@ -85,11 +120,12 @@ macro_rules! multiply {
             square: &Square,
             index: usize,
             inputs: &Inputs,
+            ahead: &Ahead,
             sums: &mut Sums,
             totals: &mut [[f32; ROWS]],
         ) {
             // SAFETY: the contract.
-            unsafe { $way(square, index, inputs, sums, totals) }
+            unsafe { $way(square, index, inputs, ahead, sums, totals) }
         }
     };
 }
@@ -118,46 +154,41 @@ unsafe fn turned16(rows: &Spans, at: usize) -> [__m256i; 4] {
     }
 }
 
-/// Bytes `8 k` to `8 k + 7` of 32 bytes of each row, for `k` in 0..4: of the rows of one half, then of the other.
+/// Bytes `8 k` to `8 k + 7` of 32 bytes of the rows of one half, for `k` in 0..4.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-unsafe fn turned32(rows: &Spans, at: usize) -> [__m256i; 8] {
-    let mut out = [_mm256_setzero_si256(); 8];
-    for (half, out) in HALVES.iter().zip(out.chunks_exact_mut(4)) {
-        let mut lines = [_mm256_setzero_si256(); 4];
-        for (line, &row) in lines.iter_mut().zip(half) {
-            // SAFETY: the module's contract.
-            *line = unsafe { _mm256_loadu_si256(rows[row].add(at).cast()) };
-        }
-        let [a, b, c, d] = lines;
-        let (ab, cd) = (_mm256_unpacklo_epi64(a, b), _mm256_unpacklo_epi64(c, d));
-        let (ab2, cd2) = (_mm256_unpackhi_epi64(a, b), _mm256_unpackhi_epi64(c, d));
-        out[0] = _mm256_permute2x128_si256::<0x20>(ab, cd);
-        out[1] = _mm256_permute2x128_si256::<0x20>(ab2, cd2);
-        out[2] = _mm256_permute2x128_si256::<0x31>(ab, cd);
-        out[3] = _mm256_permute2x128_si256::<0x31>(ab2, cd2);
-    }
-    out
+unsafe fn turned32(rows: &Spans, half: usize, at: usize) -> [__m256i; 4] {
+    // SAFETY: the module's contract.
+    let line = |row: usize| unsafe { _mm256_loadu_si256(rows[row].add(at).cast()) };
+    let [a, b, c, d] = HALVES[half].map(line);
+    let (ab, cd) = (_mm256_unpacklo_epi64(a, b), _mm256_unpacklo_epi64(c, d));
+    let (ab2, cd2) = (_mm256_unpackhi_epi64(a, b), _mm256_unpackhi_epi64(c, d));
+    [
+        _mm256_permute2x128_si256::<0x20>(ab, cd),
+        _mm256_permute2x128_si256::<0x20>(ab2, cd2),
+        _mm256_permute2x128_si256::<0x31>(ab, cd),
+        _mm256_permute2x128_si256::<0x31>(ab2, cd2),
+    ]
 }
 
-/// Stores codes of 32 columns.
+/// Stores codes of 32 columns of one half of the rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn store(codes: &mut [[i8; 32]], vectors: [__m256i; 8]) {
-    for (out, vector) in codes[..8].iter_mut().zip(vectors) {
+fn store(codes: &mut [[i8; 32]], half: usize, vectors: [__m256i; 4]) {
+    for (out, vector) in codes[4 * half..][..4].iter_mut().zip(vectors) {
         // SAFETY: 32 bytes are written to an array of 32.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), vector) };
     }
 }
 
-/// Byte `k` of each row's four, 256 times, in 16 bits, twice.
+/// Bytes `k` and `l` of each row's four, 256 times, in 16 bits.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn twice(bytes: __m256i, k: usize) -> __m256i {
+fn both(bytes: __m256i, k: usize, l: usize) -> __m256i {
     const LANES: [i32; 4] = [0x0080_0080, 0x0480_0480, 0x0880_0880, 0x0c80_0c80];
     let [a, b, c, d] = LANES;
     let first = _mm256_setr_epi32(a, b, c, d, a, b, c, d);
-    let order = _mm256_add_epi8(first, _mm256_set1_epi32(0x0100_0100 * k as i32));
+    let order = _mm256_add_epi8(first, _mm256_set1_epi32((l << 24 | k << 8) as i32));
     _mm256_shuffle_epi8(bytes, order)
 }
 
@@ -189,6 +220,13 @@ unsafe fn halves(rows: &Spans, at: usize) -> __m256 {
     }
 }
 
+/// Bits 0 to 3 of each byte.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn low_nibbles(v: __m256i) -> __m256i {
+    _mm256_and_si256(v, _mm256_set1_epi8(15))
+}
+
 /// Bits 4 to 7 of each byte, as bits 0 to 3.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
@@ -214,7 +252,9 @@ impl<U: Unpack> Squares for Plain<U> {
             }
             let codes = unpacked.each_ref().map(|w| w.codes.as_ptr().cast::<u8>());
             for (g, out) in out.codes.chunks_exact_mut(8).enumerate() {
-                store(out, turned32(&codes, 32 * g));
+                for half in 0..2 {
+                    store(out, half, turned32(&codes, half, 32 * g));
+                }
             }
             let scales = unpacked.each_ref().map(|w| w.scale.as_ptr().cast::<u8>());
             let offsets = unpacked.each_ref().map(|w| w.offset.as_ptr().cast::<u8>());
@@ -242,7 +282,9 @@ impl Squares for Q8_0 {
         for (g, codes) in out.codes.chunks_exact_mut(8).enumerate() {
             // SAFETY: the contract.
             unsafe {
-                store(codes, turned32(rows, BLOCK * g + 2));
+                for half in 0..2 {
+                    store(codes, half, turned32(rows, half, BLOCK * g + 2));
+                }
                 store_floats(&mut out.scales[2 * g], halves(rows, BLOCK * g));
             }
         }
@@ -273,14 +315,19 @@ unsafe fn k_scales<U: Unpack>(rows: &Spans, out: &mut Square) {
         &mut out.unit,
         _mm256_mul_ps(d, _mm256_set1_ps(1.0 / (1 << shift) as f32)),
     );
-    let dmin = _mm256_sub_ps(_mm256_setzero_ps(), dmin);
+    store_floats(
+        &mut out.offset_unit,
+        _mm256_mul_ps(dmin, _mm256_set1_ps(-1.0 / SUMS)),
+    );
     for g in 0..GROUPS / 2 {
-        let (half, byte) = (g / 4, g % 4);
-        let whole = _mm256_srl_epi16(twice(scales[half], byte), _mm_cvtsi32_si128(8 - shift));
+        let whole = both(scales[g / 4], g % 4, g % 4);
+        let whole = _mm256_srl_epi16(whole, _mm_cvtsi32_si128(8 - shift));
         store_whole(&mut out.wholes[2 * g], whole);
-        let min = _mm256_srl_epi32(mins[half], _mm_cvtsi32_si128(8 * byte as i32));
-        let min = _mm256_cvtepi32_ps(_mm256_and_si256(min, _mm256_set1_epi32(0xff)));
-        store_floats(&mut out.offsets[2 * g], _mm256_mul_ps(min, dmin));
+    }
+    for (pair, out) in out.whole_offsets.iter_mut().enumerate() {
+        let byte = 2 * pair % 4;
+        let whole = _mm256_srli_epi16::<8>(both(mins[pair / 2], byte, byte + 1));
+        store_whole(out, whole);
     }
 }
 
@@ -297,14 +344,11 @@ impl Squares for Q4K {
         unsafe {
             k_scales::<Self::Meaning>(rows, out);
             for (j, out) in out.codes.chunks_exact_mut(16).enumerate() {
-                let (mut low, mut high) =
-                    (turned32(rows, 16 + 32 * j), [_mm256_setzero_si256(); 8]);
-                for (low, high) in low.iter_mut().zip(&mut high) {
-                    *high = high_nibbles(*low);
-                    *low = _mm256_and_si256(*low, _mm256_set1_epi8(15));
+                for half in 0..2 {
+                    let both = turned32(rows, half, 16 + 32 * j);
+                    store(out, half, both.map(|v| low_nibbles(v)));
+                    store(&mut out[8..], half, both.map(|v| high_nibbles(v)));
                 }
-                store(out, low);
-                store(&mut out[8..], high);
             }
         }
     }
@@ -322,23 +366,22 @@ impl Squares for Q5K {
         // SAFETY: the contract.
         unsafe {
             k_scales::<Self::Meaning>(rows, out);
-            let fifth = turned32(rows, 16);
-            for (j, out) in out.codes.chunks_exact_mut(16).enumerate() {
-                let both = turned32(rows, 48 + 32 * j);
-                let (mut low, mut high) = (both, both);
-                for k in 0..8 {
+            for half in 0..2 {
+                let fifth = turned32(rows, half, 16);
+                for (j, out) in out.codes.chunks_exact_mut(16).enumerate() {
+                    let both = turned32(rows, half, 48 + 32 * j);
                     // Bits 2 j and 2 j + 1 of each byte, moved to bit 4.
-                    let bits = _mm256_srl_epi16(fifth[k], _mm_cvtsi32_si128(2 * j as i32));
-                    let first =
-                        _mm256_and_si256(_mm256_slli_epi16::<4>(bits), _mm256_set1_epi8(16));
-                    let second =
-                        _mm256_and_si256(_mm256_slli_epi16::<3>(bits), _mm256_set1_epi8(16));
-                    low[k] = _mm256_and_si256(both[k], _mm256_set1_epi8(15));
-                    low[k] = _mm256_or_si256(low[k], first);
-                    high[k] = _mm256_or_si256(high_nibbles(both[k]), second);
+                    let bits = |k| _mm256_srl_epi16(fifth[k], _mm_cvtsi32_si128(2 * j as i32));
+                    let bit = |v| _mm256_and_si256(v, _mm256_set1_epi8(16));
+                    let low = |k| {
+                        _mm256_or_si256(low_nibbles(both[k]), bit(_mm256_slli_epi16::<4>(bits(k))))
+                    };
+                    let high = |k| {
+                        _mm256_or_si256(high_nibbles(both[k]), bit(_mm256_slli_epi16::<3>(bits(k))))
+                    };
+                    store(out, half, std::array::from_fn(low));
+                    store(&mut out[8..], half, std::array::from_fn(high));
                 }
-                store(out, low);
-                store(&mut out[8..], high);
             }
         }
     }
@@ -348,7 +391,7 @@ impl Squares for Q5K {
 pub(super) struct Q6K;
 impl Squares for Q6K {
     type Meaning = unpack::Q6K;
-    multiply!(products::centred::<Self::Meaning, -32>);
+    multiply!(products::centred::<Self::Meaning>);
 
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
@@ -356,34 +399,31 @@ impl Squares for Q6K {
         // SAFETY: the contract.
         unsafe {
             for (n, out) in out.codes.chunks_exact_mut(32).enumerate() {
-                let top = turned32(rows, 128 + 32 * n);
                 for half in 0..2 {
-                    let both = turned32(rows, 64 * n + 32 * half);
-                    let (mut low, mut high) = (both, both);
-                    for k in 0..8 {
-                        // Bits 2 `half` and 4 + 2 `half` of each byte, moved to bit 4.
-                        let bits = if half == 0 {
-                            [_mm256_slli_epi16::<4>(top[k]), top[k]]
-                        } else {
-                            [
-                                _mm256_slli_epi16::<2>(top[k]),
-                                _mm256_srli_epi16::<2>(top[k]),
-                            ]
+                    let top = turned32(rows, half, 128 + 32 * n);
+                    // Bits 2 `g` and 2 `g` + 1 of each byte, moved to bit 4.
+                    let bits = |g, v| {
+                        let moved = match g {
+                            0 => _mm256_slli_epi16::<4>(v),
+                            1 => _mm256_slli_epi16::<2>(v),
+                            2 => v,
+                            _ => _mm256_srli_epi16::<2>(v),
                         };
-                        let first = _mm256_and_si256(bits[0], _mm256_set1_epi8(0x30));
-                        let second = _mm256_and_si256(bits[1], _mm256_set1_epi8(0x30));
-                        low[k] = _mm256_and_si256(both[k], _mm256_set1_epi8(15));
-                        low[k] = _mm256_or_si256(low[k], first);
-                        high[k] = _mm256_or_si256(high_nibbles(both[k]), second);
+                        _mm256_and_si256(moved, _mm256_set1_epi8(0x30))
+                    };
+                    for g in 0..2 {
+                        let both = turned32(rows, half, 64 * n + 32 * g);
+                        let low = |k| _mm256_or_si256(low_nibbles(both[k]), bits(g, top[k]));
+                        let high = |k| _mm256_or_si256(high_nibbles(both[k]), bits(g + 2, top[k]));
+                        store(&mut out[8 * g..], half, std::array::from_fn(low));
+                        store(&mut out[8 * g + 16..], half, std::array::from_fn(high));
                     }
-                    store(&mut out[8 * half..], low);
-                    store(&mut out[16 + 8 * half..], high);
                 }
             }
             store_floats(&mut out.unit, halves(rows, 208));
             for (quarter, scales) in turned16(rows, 192).into_iter().enumerate() {
                 for byte in 0..4 {
-                    let whole = _mm256_srai_epi16::<8>(twice(scales, byte));
+                    let whole = _mm256_srai_epi16::<8>(both(scales, byte, byte));
                     store_whole(&mut out.wholes[4 * quarter + byte], whole);
                 }
             }

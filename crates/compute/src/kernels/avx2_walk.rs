@@ -6,9 +6,9 @@ use std::arch::x86_64::*;
 
 use super::{
     Part, SPAN_BYTES, WALK,
-    activation::GROUP,
+    activation::{GROUP, WHOLES},
     avx2_products::Inputs,
-    avx2_square::{ROWS, Spans, Square, Squares},
+    avx2_square::{Ahead, ROWS, Spans, Square, Squares},
     unpack::{SPAN, Unpack},
 };
 
@@ -21,8 +21,10 @@ pub(super) fn walk<S: Squares>(part: &Part<'_>, out: &mut [f32]) {
     assert!(part.first_token + part.tokens <= inputs.turned.tokens);
     let places = groups * inputs.turned.tokens;
     assert!(inputs.turned.codes.len() >= places * GROUP);
-    assert!(inputs.turned.steps.len().min(inputs.turned.wholes.len()) >= places * 4);
+    assert!(inputs.turned.steps.len() >= places * 4);
+    assert!(inputs.turned.wholes.len() >= places * WHOLES);
     assert!(inputs.turned.peaks.len() >= places * GROUP / SPAN);
+    assert!(inputs.turned.sums.len() >= places);
     assert!(part.row_bytes.div_ceil(S::Meaning::BYTES) <= inputs.columns / SPAN);
     if part.tokens == 0 {
         return;
@@ -49,13 +51,14 @@ unsafe fn squares<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
     let inputs = unsafe { Inputs::of(part) };
     let (totals, _) = out.as_chunks_mut();
     totals[..strips * part.tokens].fill([0.0; ROWS]);
-    let (outer, inner) = if part.tokens <= ALONG {
+    let (along, strip_bytes) = (part.tokens <= ALONG, ROWS * part.row_bytes);
+    let (outer, inner) = if along {
         (strips, spans)
     } else {
         (spans, strips)
     };
     for place in 0..outer * inner {
-        let (strip, index) = match (part.tokens <= ALONG, place / inner, place % inner) {
+        let (strip, index) = match (along, place / inner, place % inner) {
             (true, strip, index) | (false, index, strip) => (strip, index),
         };
         let rows = std::array::from_fn(|r| (strip * ROWS + r).min(rows - 1));
@@ -64,13 +67,12 @@ unsafe fn squares<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
                 .as_ptr()
                 .wrapping_add(row * part.row_bytes + index * bytes)
         });
-        // What comes next, or nearly: between two strips is more than that cache holds.
-        for span in square_rows {
-            for line in (0..bytes).step_by(64) {
-                let next = span.wrapping_add(ROWS * part.row_bytes + line);
-                _mm_prefetch::<_MM_HINT_T1>(next.cast());
-            }
-        }
+        let ahead = Ahead {
+            spans: square_rows,
+            bytes,
+            next: if along { bytes } else { strip_bytes },
+            strip: strip_bytes,
+        };
         let here = part.row_bytes - index * bytes;
         // SAFETY: each span is inside its row or its tail; the inputs have as many spans as a row.
         unsafe {
@@ -82,7 +84,7 @@ unsafe fn squares<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
             }
             S::fill(&square_rows, &mut square);
             let totals = &mut totals[strip * part.tokens..][..part.tokens];
-            S::multiply(&square, index, &inputs, &mut sums, totals);
+            S::multiply(&square, index, &inputs, &ahead, &mut sums, totals);
         }
     }
 }

@@ -37,7 +37,7 @@ mod unpack;
 use hearth_format::BlockType;
 
 use crate::Isa;
-use activation::{Activations, RowMut};
+use activation::{Activations, RowMut, Rows, SpanMut};
 use lines::Lines;
 use unpack::Unpack;
 
@@ -166,6 +166,16 @@ pub(crate) fn quantize(isa: Isa) -> fn(&[f32], &mut RowMut<'_>) {
         Isa::Avx512 => avx512::quantize,
         #[cfg(not(target_arch = "x86_64"))]
         _ => scalar::quantize,
+    }
+}
+
+/// Copies a span of the inputs of a walk, counted, of all tokens.
+pub(crate) fn turn(isa: Isa) -> fn(&mut SpanMut<'_>, &Rows<'_>, usize) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::turn,
+        // Others have no walks.
+        _ => |span, rows, index| activation::turn(span, rows, index),
     }
 }
 

@@ -4,7 +4,9 @@ use hearth_format::BlockType;
 use proptest::prelude::*;
 
 use super::{
-    Integer, Many, Panel, Part, STRIP, WALK_ROWS, activation::Activations, integer, quantize,
+    Integer, Many, Panel, Part, STRIP, WALK_ROWS,
+    activation::{Activations, WHOLES},
+    integer, quantize, turn,
     unpack::SPAN,
 };
 use crate::Isa;
@@ -55,9 +57,14 @@ pub(crate) fn blocks(
     count: usize,
     random: &mut Random,
 ) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..count * block.block_bytes())
+    let bytes = (0..count * block.block_bytes())
         .map(|_| random.next() as u8)
         .collect();
+    scaled(block, scales, bytes, random)
+}
+
+/// Blocks of such bytes, but for scales, which are like those of real weights.
+fn scaled(block: BlockType, scales: &[usize], mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
     for b in bytes.chunks_exact_mut(block.block_bytes()) {
         for &at in scales {
             let scale = half::f16::from_f32(0.002 * random.normal() + 1e-4);
@@ -103,10 +110,10 @@ fn quantized(isa: Isa, x: &[f32], tokens: usize, columns: usize) -> Activations 
 }
 
 /// Makes the copy that walks want.
-fn turned(inputs: &mut Activations, tokens: usize) {
+fn turned(isa: Isa, inputs: &mut Activations, tokens: usize) {
     let (mut spans, rows) = inputs.turn(tokens);
     for (index, span) in spans.iter_mut().enumerate() {
-        span.copy(&rows, index);
+        turn(isa)(span, &rows, index);
     }
 }
 
@@ -115,9 +122,14 @@ impl Case {
         let (block, scales) = TYPES[index];
         let mut random = Random(seed | 1);
         let columns = blocks_per_row * block.block_len();
-        let row_bytes = block.row_bytes(columns);
         let weights = blocks(block, scales, rows * blocks_per_row, &mut random);
-        let x: Vec<f32> = (0..tokens * columns).map(|_| random.normal()).collect();
+        let x = (0..tokens * columns).map(|_| random.normal()).collect();
+        Self::of(block, rows, tokens, weights, x)
+    }
+
+    fn of(block: BlockType, rows: usize, tokens: usize, weights: Vec<u8>, x: Vec<f32>) -> Self {
+        let columns = x.len() / tokens;
+        let row_bytes = block.row_bytes(columns);
         let kernels = Isa::available()
             .map(|isa| {
                 (
@@ -192,7 +204,7 @@ impl Case {
 
     /// All tokens at once, then the last of them alone: the same bits.
     fn walk(&self, isa: Isa, walk: fn(&Part<'_>, &mut [f32]), inputs: &mut Activations) {
-        turned(inputs, self.tokens);
+        turned(isa, inputs, self.tokens);
         let multiply = |first_token: usize| {
             let tokens = self.tokens - first_token;
             let mut out = vec![f32::NAN; self.rows.next_multiple_of(WALK_ROWS) * tokens];
@@ -306,9 +318,33 @@ fn hostile_values_stay_in_range() {
                 inputs.codes.iter().all(|&code| code != -128),
                 "{isa}, {count}"
             );
-            turned(&mut inputs, 1);
-            let shares = inputs.turned.wholes.chunks(4).map(|whole| whole[0]);
+            turned(isa, &mut inputs, 1);
+            let shares = inputs.turned.wholes.chunks(WHOLES).map(|whole| whole[0]);
             assert!(shares.into_iter().all(|share| share >= 0), "{isa}, {count}");
+        }
+    }
+}
+
+/// Sums of the largest products fit where they are kept, of either sign.
+#[test]
+fn the_largest_codes_and_inputs_are_multiplied_too() {
+    const TOKENS: usize = 5;
+    let signs: [fn(usize) -> bool; TOKENS] = [
+        |_| true,
+        |_| false,
+        |k| k % 2 == 0,
+        |k| k % 4 < 2,
+        |k| k % 32 < 16,
+    ];
+    for &(block, scales) in TYPES {
+        for fill in [0x00, 0x88, 0x77, 0xff] {
+            let columns = SPAN.max(block.block_len());
+            let weights = vec![fill; 3 * block.row_bytes(columns)];
+            let weights = scaled(block, scales, weights, &mut Random(1));
+            let x = signs.iter().flat_map(|positive| {
+                (0..columns).map(move |k| if positive(k) { 1.0 } else { -1.0 })
+            });
+            Case::of(block, 3, TOKENS, weights, x.collect()).many();
         }
     }
 }
@@ -320,7 +356,7 @@ fn hostile_blocks_do_no_harm() {
             let columns = SPAN.max(block.block_len());
             let weights = vec![fill; 3 * block.row_bytes(columns)];
             let mut inputs = quantized(Isa::Scalar, &vec![1.0; columns], 1, columns);
-            turned(&mut inputs, 1);
+            turned(Isa::Scalar, &mut inputs, 1);
             for isa in Isa::available() {
                 let kernels = integer(isa, block).expect("types in the table have kernels");
                 let part = Part {

@@ -333,7 +333,7 @@ fn held() -> Sizes {
             a.codes.len() + steps * F32,
             a.turned.codes.len()
                 + (a.turned.steps.len() + a.turned.peaks.len()) * F32
-                + a.turned.wholes.len() * size_of::<i16>(),
+                + (a.turned.wholes.len() + a.turned.sums.len()) * size_of::<i16>(),
             inputs.floats.len() * F32,
         )
     });
