@@ -37,6 +37,13 @@ pub(super) fn walk<S: Squares>(part: &Part<'_>, out: &mut [f32]) {
 /// a span stay in the cache next to the registers while it is gone down through all rows.
 const ALONG: usize = 32;
 
+/// The last span of a row where it is shorter: filled up with zeros, which unpack to zero scales.
+fn tail(rest: &[u8]) -> [u8; SPAN_BYTES] {
+    let mut tail = [0; SPAN_BYTES];
+    tail[..rest.len()].copy_from_slice(rest);
+    tail
+}
+
 /// # Safety
 /// The features of rule 1, and the lengths that [`walk`] checks; there are rows and tokens.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -45,8 +52,6 @@ unsafe fn squares<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
     let (strips, spans) = (rows.div_ceil(ROWS), part.row_bytes.div_ceil(bytes));
     let mut square = Square::default();
     let mut sums = [_mm256_setzero_si256(); WALK];
-    // The same length is missing in all spans at the end of a row: zeros, which unpack to zero scales.
-    let mut tails = [[0u8; SPAN_BYTES]; ROWS];
     // SAFETY: lengths that `walk` checked.
     let inputs = unsafe { Inputs::of(part) };
     let (totals, _) = out.as_chunks_mut();
@@ -74,13 +79,12 @@ unsafe fn squares<S: Squares>(part: &Part<'_>, rows: usize, out: &mut [f32]) {
             strip: strip_bytes,
         };
         let here = part.row_bytes - index * bytes;
+        let tails;
         // SAFETY: each span is inside its row or its tail; the inputs have as many spans as a row.
         unsafe {
             if here < bytes {
-                for (tail, span) in tails.iter_mut().zip(&mut square_rows) {
-                    std::ptr::copy_nonoverlapping(*span, tail.as_mut_ptr(), here);
-                    *span = tail.as_ptr();
-                }
+                tails = square_rows.map(|span| tail(std::slice::from_raw_parts(span, here)));
+                square_rows = tails.each_ref().map(|tail| tail.as_ptr());
             }
             S::fill(&square_rows, &mut square);
             let totals = &mut totals[strip * part.tokens..][..part.tokens];
