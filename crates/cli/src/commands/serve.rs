@@ -28,11 +28,16 @@ Programs that know Ollama find it at once: same port, same routes. Others are gi
 Examples:
   hearth serve                               on 127.0.0.1:11434, for this machine
   hearth serve --listen 0.0.0.0:11434 --key-file keys.toml
-  hearth serve --listen 127.0.0.1:0          on any free port; the first line tells which
+  hearth serve --port 0                      on any free port; the first line tells which
   curl http://127.0.0.1:11434/api/chat -d '{\"model\": \"bard\", \"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}'")]
 pub(crate) struct Arguments {
-    /// Where to listen; may be repeated
-    #[arg(long, value_name = "ADDRESS", env = "HEARTH_HOST")]
+    /// Where to listen: HOST:PORT, or a port of this machine alone, or unix:PATH; may be repeated
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "HEARTH_HOST",
+        visible_alias = "port"
+    )]
     listen: Vec<Address>,
     /// Keys that clients must have, from a file
     #[arg(long, value_name = "FILE")]

@@ -38,7 +38,7 @@ pub(crate) fn is_loopback(ip: IpAddr) -> bool {
 /// A text that names no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot listen on '{0}': expected IP:PORT, IP, :PORT, localhost or unix:PATH; names other than localhost are not looked up"
+    "cannot listen on '{0}': expected IP:PORT, IP, PORT, localhost or unix:PATH; names other than localhost are not looked up"
 )]
 pub struct BadAddress(String);
 
@@ -63,6 +63,9 @@ impl FromStr for Address {
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if let Ok(address) = rest.parse::<SocketAddr>() {
             return Ok(Self::Tcp(address));
+        }
+        if let Ok(port) = rest.parse() {
+            return Ok(Self::Tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)));
         }
         if let Some(ip) = host(rest) {
             return Ok(Self::Tcp(SocketAddr::new(ip, DEFAULT_PORT)));
@@ -129,6 +132,7 @@ mod tests {
             ("localhost:8080", "127.0.0.1:8080", true),
             ("localhost", "127.0.0.1:11434", true),
             (":8080", "127.0.0.1:8080", true),
+            ("8080", "127.0.0.1:8080", true),
             ("http://127.9.9.9:1/", "127.9.9.9:1", true),
             ("[::1]", "[::1]:11434", true),
             ("::1", "[::1]:11434", true),
@@ -151,6 +155,7 @@ mod tests {
             "",
             "example.com:80",
             "127.0.0.1:99999",
+            "99999",
             "unix:",
             "localhost:x",
             "[::1",
