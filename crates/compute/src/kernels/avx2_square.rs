@@ -97,7 +97,7 @@ pub(super) trait Squares {
     unsafe fn fill(rows: &Spans, out: &mut Square);
 
     /// Adds the products of a square, which is of span `index`, and all tokens of the inputs to their totals, of which
-    /// there are as many. `sums` is room to work in.
+    /// there are as many. What is `ahead` is fetched meanwhile; `sums` is room to work in.
     ///
     /// # Safety
     /// AVX2, FMA and F16C are there; the inputs have that span, and at most [`WALK`](super::WALK) tokens.
