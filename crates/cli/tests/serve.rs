@@ -255,6 +255,38 @@ fn whoever_hangs_up_stops_the_work_and_gives_its_pages_back() {
 }
 
 #[test]
+fn who_comes_past_a_full_queue_is_told_when_to_come_again() {
+    let server = Server::start(&["--parallel", "1", "--max-queue", "2"]);
+    for path in ["/api/generate", "/v1/completions"] {
+        let body = json!({"model": "bard", "prompt": "Once", "raw": true, "stream": false, "max_tokens": 400,
+            "options": {"num_predict": 400}});
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| server.ask("POST", path, "", &body.to_string())))
+                .collect();
+            asked.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let (mut done, mut refused) = (0, 0);
+        for (status, head, body) in answers {
+            let body: Value = serde_json::from_str(&body).unwrap();
+            if status == 200 {
+                done += 1;
+            } else {
+                refused += 1;
+                assert_eq!(status, 503, "{body}");
+                assert!(head.to_lowercase().contains("\r\nretry-after: "), "{head}");
+                assert!(!body["error"].is_null(), "{body}");
+            }
+        }
+        // Two wait; if one is under way before the last comes, three are answered.
+        assert!(
+            done >= 2 && refused > 0,
+            "{done} answered, {refused} refused"
+        );
+    }
+}
+
+#[test]
 fn other_machines_need_a_key_and_sixteen_chats_go_at_once() {
     let refused = Command::new(env!("CARGO_BIN_EXE_hearth"))
         .args(["serve", "--listen", "0.0.0.0:0"])

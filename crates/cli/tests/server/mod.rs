@@ -38,7 +38,7 @@ impl Server {
 
     /// On a store that there is.
     pub(crate) fn on(store: tempfile::TempDir, more: &[&str]) -> Self {
-        let serve = ["serve", "--listen", "127.0.0.1:0", "--ctx", "512"];
+        let serve = ["serve", "--port", "0", "--ctx", "512"];
         let command = program(store.path(), &[&serve, more].concat());
         Self::begin(store, command)
     }

@@ -43,7 +43,7 @@ pub(crate) struct Turned {
 }
 
 /// Groups of a span.
-const GROUPS: usize = SPAN / GROUP;
+pub(crate) const GROUPS: usize = SPAN / GROUP;
 /// How finely the sums of groups are told apart: they fit 16 bits, and the smallest is far below the rounding of the
 /// codes that they are sums of.
 pub(crate) const SUMS: f32 = 8.0;
@@ -314,6 +314,11 @@ mod tests {
             let turned = &acts.turned;
             let shares: Vec<i16> = turned.wholes.chunks(WHOLES).map(|whole| whole[0]).collect();
             assert_eq!(shares, [32767, 8192, 0, 0, 0, 0, 0, 0], "{size}");
+            assert_eq!(
+                turned.sums[..],
+                [8 * 127, 2 * 127, 0, 0, 0, 0, 0, 0],
+                "{size}"
+            );
             let step = 8192.0 / 32768.0 * turned.peaks[0];
             assert!((step / (size / 4.0) - 1.0).abs() < 1e-4, "{size}");
         }

@@ -16,13 +16,11 @@ use std::arch::x86_64::*;
 
 use super::{
     Part, WALK,
-    activation::{CENTRE, GROUP, WHOLES},
+    activation::{CENTRE, GROUP, GROUPS, WHOLES},
     avx2_square::{Ahead, ROWS, Square, store_floats},
     unpack::{SPAN, Unpack},
 };
 
-/// Groups of a span.
-const GROUPS: usize = SPAN / GROUP;
 const _: () = assert!(
     GROUPS == ROWS,
     "what a row has next is fetched along with a group"

@@ -289,13 +289,21 @@ fn quantisers_agree() {
     let mut random = Random(99);
     for columns in [1, 31, 32, 33, 255, 256, 600] {
         let x: Vec<f32> = (0..3 * columns).map(|_| random.normal().exp()).collect();
-        let want = quantized(Isa::Scalar, &x, 3, columns);
+        let mut want = quantized(Isa::Scalar, &x, 3, columns);
+        turned(Isa::Scalar, &mut want, 3);
         for isa in Isa::available() {
-            let got = quantized(isa, &x, 3, columns);
+            let mut got = quantized(isa, &x, 3, columns);
+            turned(isa, &mut got, 3);
             assert_eq!(got.codes[..], want.codes[..], "{isa}");
             assert_eq!(got.sum16[..], want.sum16[..], "{isa}");
             assert_eq!(got.step16[..], want.step16[..], "{isa}");
             assert_eq!(got.pair32[..], want.pair32[..], "{isa}");
+            let (got, want) = (&got.turned, &want.turned);
+            assert_eq!(got.codes[..], want.codes[..], "{isa}");
+            assert_eq!(got.steps[..], want.steps[..], "{isa}");
+            assert_eq!(got.wholes[..], want.wholes[..], "{isa}");
+            assert_eq!(got.peaks[..], want.peaks[..], "{isa}");
+            assert_eq!(got.sums[..], want.sums[..], "{isa}");
         }
     }
 }

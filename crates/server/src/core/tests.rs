@@ -1,6 +1,6 @@
 //! Requests on the built-in model, without HTTP.
 
-use std::{collections::HashMap, ffi::OsString, time::Duration};
+use std::{collections::HashMap, ffi::OsString, sync::Arc, time::Duration};
 
 use hearth_store::{Store, config::Settings};
 use serde_json::{Value, json};
@@ -10,15 +10,18 @@ use super::{
     models::{Config, Models},
     request::{Chat, Format, Input, KeepAlive, Limits, Load, Piece as Part, Sampling},
 };
-use crate::library::Library;
+use crate::library::{Library, Means, Named};
 
-fn service(directory: &std::path::Path, config: Config) -> Service {
+fn library(directory: &std::path::Path) -> Library {
     let environment = HashMap::<&str, OsString>::new();
-    let library = Library::new(
+    Library::new(
         Store::new(directory),
         Settings::read(&|name| environment.get(name).cloned()).unwrap_or_default(),
-    );
-    Service::new(Models::new(library, config))
+    )
+}
+
+fn service(directory: &std::path::Path, config: Config) -> Service {
+    Service::new(Models::new(library(directory), config))
 }
 
 fn config() -> Config {
@@ -294,6 +297,68 @@ fn models_stay_as_long_as_they_are_wanted() {
         .await
         .unwrap();
         assert!(!service.models().unload("bard").await.unwrap());
+    });
+}
+
+/// Models that know the built-in one under three names.
+fn three(directory: &std::path::Path, memory: Option<usize>) -> Arc<Models> {
+    let named = |title: &str| Named {
+        title: title.to_owned(),
+        aliases: Vec::new(),
+        means: Means::Called(vec!["bard".parse().unwrap()]),
+        sets: Arc::default(),
+    };
+    let mut library = library(directory);
+    library.named = Arc::new(["one", "two", "three"].map(named).into());
+    Models::new(library, Config { memory, ..config() })
+}
+
+#[test]
+fn what_was_used_least_recently_makes_room_and_what_is_in_use_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let load = Load::default();
+        let (weights, size) = {
+            let models = three(directory.path(), None);
+            let lease = models.acquire("one", &load).await.unwrap();
+            (models.find("one").await.unwrap().size(), lease.size())
+        };
+        // Two and no third.
+        let models = three(directory.path(), Some(2 * size + weights - 1));
+        let loaded = || {
+            let loaded = models.loaded();
+            let mut titles: Vec<String> = loaded.iter().map(|m| m.title().to_owned()).collect();
+            titles.sort();
+            titles.join(" ")
+        };
+        for name in ["one", "two", "one"] {
+            drop(models.acquire(name, &load).await.unwrap());
+        }
+        assert_eq!(loaded(), "one two");
+        let three = models.acquire("three", &load).await.unwrap();
+        assert_eq!(loaded(), "one three");
+        drop(models.acquire("one", &load).await.unwrap());
+        drop(models.acquire("two", &load).await.unwrap());
+        assert_eq!(loaded(), "three two");
+        drop(three);
+    });
+}
+
+#[test]
+fn as_many_texts_are_under_way_as_memory_allows() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let text = {
+            let models = three(directory.path(), None);
+            let lease = models.acquire("one", &Load::default()).await.unwrap();
+            lease.engine().model().text_bytes(256)
+        };
+        // Half of the memory is for texts.
+        for (memory, parallel) in [(0, 1), (2 * 8 * text, 8), (usize::MAX, 64)] {
+            let models = three(directory.path(), Some(memory));
+            let lease = models.acquire("one", &Load::default()).await.unwrap();
+            assert_eq!(lease.runner.parallel(), parallel, "{memory}");
+        }
     });
 }
 
