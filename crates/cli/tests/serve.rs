@@ -5,6 +5,7 @@ mod server;
 
 use std::{
     io::Read,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -252,6 +253,27 @@ fn whoever_hangs_up_stops_the_work_and_gives_its_pages_back() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.json("/api/generate", &few)["eval_count"], 3);
+}
+
+#[test]
+fn a_model_is_loaded_before_anybody_asks_and_leaves_for_another() {
+    let server = Server::start(&["--load", "bard", "--max-models", "1"]);
+    let loaded = || {
+        let value: Value = serde_json::from_str(&server.get("/api/ps").1).unwrap();
+        let models = value["models"].as_array().unwrap().clone();
+        models
+            .into_iter()
+            .map(|m| m["name"].clone())
+            .collect::<Vec<_>>()
+    };
+    server.until(|| loaded().len() == 1);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/assets/bard.gguf");
+    server.create("verse", &file);
+    server.json(
+        "/api/generate",
+        &json!({"model": "verse", "stream": false, "prompt": "Once"}),
+    );
+    assert_eq!(loaded(), ["verse:latest"]);
 }
 
 #[test]
